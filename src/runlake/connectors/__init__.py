@@ -1,0 +1,1 @@
+"""One vendor each; adding the file is the whole registration."""

@@ -1,0 +1,58 @@
+"""Every error that runlake raises on purpose: one class per different reaction.
+
+RunlakeError
+├── ConfigError               the file or the command is wrong: say where and what to write
+├── StoreError                our own database refuses: stop writing, say how to recover
+└── SourceError               one source failed; the others carry on
+    ├── AuthenticationError   never retry: a person must change a secret
+    ├── RateLimited           wait `retry_after`, which the vendor chose
+    ├── Unavailable           try again at the next tick
+    ├── NotFound              this run is gone, or was never there
+    └── UnexpectedResponse    the vendor's shape moved: we must change code
+"""
+
+from __future__ import annotations
+
+
+class RunlakeError(Exception):
+    """Base of all below; its text is one line fit for a terminal."""
+
+
+class ConfigError(RunlakeError):
+    pass
+
+
+class StoreError(RunlakeError):
+    pass
+
+
+class SourceError(RunlakeError):
+    pass
+
+
+class AuthenticationError(SourceError):
+    pass
+
+
+class RateLimited(SourceError):
+    """`retry_after` is in seconds; None where the vendor named no time."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(SourceError):
+    """`retry_after` is in seconds, where the vendor named a time (503 may)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotFound(SourceError):
+    pass
+
+
+class UnexpectedResponse(SourceError):
+    pass
