@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VENV = HERE.parents[1] / ".venv-airflow"
 AIRFLOW = VENV / "bin" / "airflow"
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS: dict[str, list[str]] = {
+    "api-server": ["--host", "127.0.0.1"],
+    "scheduler": ["--skip-serve-logs"],  # its log server's port is fixed; two servers would quarrel over it
+    "dag-processor": [],
+    "triggerer": ["--skip-serve-logs"],
+}
 HEALTHY = {"metadatabase", "scheduler", "dag_processor", "triggerer"}
 
 ADMIN = "admin"
@@ -46,6 +52,9 @@ def airflow_server(*, maximum_page_limit: int = 100, start_timeout_s: float = 18
         port = _free_port()
         password = secrets.token_hex(8)
         (home / "passwords.json").write_text(json.dumps({ADMIN: password, VIEWER: password}))
+        shutil.copytree(HERE / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        (home / "config").mkdir()  # Airflow puts it on sys.path
+        (home / "config" / "recorded_host.py").write_text("def name() -> str:\n    return 'airflow-1'\n")
         environment = _environment(home, port, maximum_page_limit)
         with (home / "migrate.log").open("w") as log:
             subprocess.run([AIRFLOW, "db", "migrate"], env=environment, stdout=log, stderr=log, check=True)  # noqa: S603
@@ -68,9 +77,13 @@ def _install() -> None:
 
 
 def _environment(home: Path, port: int, maximum_page_limit: int) -> dict[str, str]:
-    """The caller's environment without its own Airflow settings, plus ours."""
+    """The caller's environment without its own Airflow settings, plus ours.
+
+    What Airflow tells about files, host and user ends up in recordings: none of it may name the machine or the person.
+    """
     settings = {
-        "CORE__DAGS_FOLDER": str(HERE / "dags"),
+        "CORE__DAGS_FOLDER": str(home / "dags"),
+        "CORE__HOSTNAME_CALLABLE": "recorded_host.name",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "4",
@@ -82,20 +95,20 @@ def _environment(home: Path, port: int, maximum_page_limit: int) -> dict[str, st
         "API__MAXIMUM_PAGE_LIMIT": str(maximum_page_limit),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),  # the scheduler signs what the api-server checks
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",  # its fixed port would allow one server a machine
+        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "TRIGGERER__CAPACITY": "10",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return (
         kept
-        | {"AIRFLOW_HOME": str(home), "PATH": f"{VENV / 'bin'}{os.pathsep}{kept.get('PATH', '')}"}
+        | {"AIRFLOW_HOME": str(home), "LOGNAME": "airflow", "PATH": f"{VENV / 'bin'}{os.pathsep}{kept.get('PATH', '')}"}
         | {f"AIRFLOW__{name}": value for name, value in settings.items()}
     )
 
 
 def _start(name: str, port: int, home: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [str(AIRFLOW), name, *(["--host", "127.0.0.1", "--port", str(port)] if name == "api-server" else [])]
+    command = [str(AIRFLOW), name, *COMPONENTS[name], *(["--port", str(port)] if name == "api-server" else [])]
     with (home / f"{name}.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

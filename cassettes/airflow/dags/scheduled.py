@@ -11,9 +11,9 @@ from airflow.sdk import dag, task
     end_date=datetime(2026, 3, 4, tzinfo=UTC),
     catchup=True,
 )
-def runs_daily():
+def runs_daily() -> None:
     @task
-    def load():
+    def load() -> int:
         return 3
 
     load()

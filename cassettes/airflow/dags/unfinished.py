@@ -11,15 +11,15 @@ A_DAY = timedelta(days=1)
 
 
 @dag(max_active_runs=1, max_active_tasks=1)
-def runs_long():
+def runs_long() -> None:
     """The first run is running, any other queued; of its two tasks one is running, the other scheduled."""
 
     @task(priority_weight=2)
-    def train():
+    def train() -> None:
         time.sleep(A_DAY.total_seconds())
 
     @task(priority_weight=1)
-    def evaluate():
+    def evaluate() -> int:
         return 3
 
     train()
@@ -27,13 +27,13 @@ def runs_long():
 
 
 @dag
-def waits():
+def waits() -> None:
     @task(retries=1, retry_delay=A_DAY)
-    def up_for_retry():
+    def up_for_retry() -> None:
         raise ConnectionError("the warehouse does not answer yet")
 
     @task.sensor(mode="reschedule", poke_interval=A_DAY.total_seconds(), timeout=2 * A_DAY.total_seconds())
-    def up_for_reschedule():
+    def up_for_reschedule() -> bool:
         return False
 
     up_for_retry()
@@ -43,11 +43,11 @@ def waits():
 
 
 @dag(is_paused_upon_creation=True)
-def stays_paused():
+def stays_paused() -> None:
     """A run of a paused DAG is accepted and stays queued."""
 
     @task
-    def extract():
+    def extract() -> int:
         return 3
 
     extract()
