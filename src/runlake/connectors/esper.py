@@ -5,9 +5,9 @@ Auth     Bearer token (an API key of the tenant); the tenant's own host: https:/
 Paging   ``limit`` and ``offset``, then ``content.next`` until it is null or "". Assumed: a ``limit`` of 100 is granted.
 Order    By ``-started_at``, which many runs lack; there is no filter by date, but one by status.
 Limits   429 is documented, numbers are not.
-Quirks   ``complete`` is not final: the verdict follows. Statuses are documented in capitals and sent in lower case. An id
-         that is gone may be answered 401, the only error documented. Assumed: runs never started sort first or last,
-         and ``ended_at`` may be set before the verdict.
+Quirks   ``complete`` is not final: the verdict follows. Statuses are documented in capitals and sent in lower case.
+         An id that is gone may be answered 401, the only error documented. Assumed: runs never started sort first or
+         last, and ``ended_at`` may be set before the verdict.
 """
 
 from __future__ import annotations
