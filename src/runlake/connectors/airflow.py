@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, model_validator
 
 from runlake.connector import Connector, Feed, Order, Page, Settings, Wire
+from runlake.errors import NotFound
 from runlake.http import Login, Sign, VendorHttp, bearer, path
 from runlake.model import Pipeline, Run, RunRef, RunStatus, StatusTable, Step
 from runlake.secret import Secret
@@ -223,12 +224,7 @@ class Airflow(Connector[AirflowSettings]):
         steps: list[Step] = []
         for task in sorted({_task_key(task): task for task in tasks}.values(), key=_by_start):
             if task.try_number > 1:
-                tries = await http.get(_tries_path(task), into=_Tasks)
-                steps += [
-                    self._step(earlier, f"{_step_id(task)}#{earlier.try_number}")
-                    for earlier in sorted(tries.task_instances, key=lambda earlier: earlier.try_number)
-                    if earlier.try_number < task.try_number
-                ]
+                steps += [self._step(row, f"{_step_id(task)}#{row.try_number}") for row in await _earlier(http, task)]
             steps.append(self._step(task, _step_id(task)))
         return steps
 
@@ -285,6 +281,13 @@ def _step_id(task: _Task) -> str:
     return task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
 
 
-def _tries_path(task: _Task) -> str:
+async def _earlier(http: VendorHttp, task: _Task) -> list[_Task]:
+    """The tries of a task before its last one, oldest first."""
     of_task = path("/api/v2/dags/{}/dagRuns/{}/taskInstances/{}", task.dag_id, task.dag_run_id, task.task_id)
-    return f"{of_task}/tries" if task.map_index < 0 else f"{of_task}/{task.map_index}/tries"
+    try:
+        tries = await http.get(
+            f"{of_task}/tries" if task.map_index < 0 else f"{of_task}/{task.map_index}/tries", into=_Tasks
+        )
+    except NotFound:
+        return []  # the task went away after it was listed, which is not to say that its run did
+    return sorted((row for row in tries.task_instances if row.try_number < task.try_number), key=lambda t: t.try_number)
