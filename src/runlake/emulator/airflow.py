@@ -69,6 +69,7 @@ class Airflow(Vendor):
     name = "airflow"
     words = _WORDS
     unsaid = frozenset({"error_message"})
+    hands_out_tokens = True
     status_key = "state"
     required_keys = ("dag_run_id", "dag_id", "state", "run_after")
     text_key = "note"

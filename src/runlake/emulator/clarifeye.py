@@ -4,6 +4,7 @@ Docs     https://docs.clarifeye.ai, and the vendor's OpenAPI file (backoffice) a
 Assumed  A missing slash is a 301, and an excessive ``limit`` is clamped, as Django REST framework does both.
 """
 
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -56,8 +57,12 @@ class Clarifeye(Vendor):
         return {"base_url": base_url, "token": TOKEN, "projects": list(self._projects())}
 
     def pipeline_id(self, pipeline: Pipeline) -> str:
-        # A run names its pipeline and carries no flow id.
-        return pipeline.name
+        # A run names its pipeline and carries no flow id; nothing says that two projects cannot use one name.
+        return f"{self._project_id(pipeline)}/{pipeline.name}"
+
+    def error_of(self, run: Run, instant: datetime) -> str | None:
+        moment = run.at(instant)
+        return moment.error if moment.state.failure else None  # the last line of the logs of a failed run
 
     def _projects(self) -> dict[str, list[Pipeline]]:
         projects: dict[str, list[Pipeline]] = {}
@@ -135,8 +140,8 @@ class Clarifeye(Vendor):
         moment, pipeline = run.at(now), self.world.pipeline(run)
         views = self.steps(run, now)
         logs = f"INFO read {CANARY}-{run.uid.hex()[:6]}.pdf\n"
-        if moment.error:
-            logs += moment.error
+        if error := self.error_of(run, now):
+            logs += error
         return {
             "id": self.run_id(run),
             "created_at": self.stamp(run.created_at),

@@ -40,6 +40,10 @@ class Clerk(Vendor):
         super().__init__(world, clock)
         self.relative_links = False  # the docs do not say which
 
+    def reset(self) -> None:
+        super().reset()
+        self.relative_links = False
+
     def routes(self) -> list[Route]:
         return [
             Route("/pipelines/{pipeline_id}/executions", self._list),
@@ -87,9 +91,7 @@ class Clerk(Vendor):
     def _link(self, request: Request, page: int, limit: int) -> str:
         absolute = link(request, page=page, limit=limit)
         return (
-            absolute.removeprefix(str(request.base_url).split(request.scope["root_path"])[0])
-            if self.relative_links
-            else absolute
+            absolute.removeprefix(f"{request.url.scheme}://{request.url.netloc}") if self.relative_links else absolute
         )
 
     def _row(self, run: Run) -> Row:

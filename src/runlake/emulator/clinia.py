@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from runlake.emulator.catalog import Pipeline
 from runlake.emulator.clock import Clock
+from runlake.emulator.faults import Fault
 from runlake.emulator.timeline import Run, State, StepView
 from runlake.emulator.vendor import CANARY, Row, TrueRun, UnreadableQuery, Vendor, answer, body_of
 from runlake.emulator.world import World, digest
@@ -20,6 +21,7 @@ from runlake.emulator.world import World, digest
 API_KEY = "emulator-clinia-key"
 SOURCE_KEY = "emulator-registry"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ONE_ROW_FAULTS = frozenset({Fault.UNKNOWN_WORD, Fault.NULLS, Fault.MISSING_FIELD, Fault.HUGE_FIELD})
 _PREFIX = f"/sources/{SOURCE_KEY}/v1"
 
 
@@ -47,13 +49,17 @@ class Clinia(Vendor):
     }
     unsaid = frozenset({"started_at"})
     required_keys = ("id", "status")
-    text_key = "id"
+    text_key = "type"
     precision = "milliseconds"
 
     def __init__(self, world: World, clock: Clock) -> None:
         super().__init__(world, clock)
         self.query_enabled = False
         self._task_ids: dict[tuple[str, int], str] = {}
+
+    def reset(self) -> None:
+        super().reset()
+        self.query_enabled = False
 
     def routes(self) -> list[Route]:
         return [
@@ -77,7 +83,10 @@ class Clinia(Vendor):
         return {"base_url": base_url, "source_key": SOURCE_KEY, "api_key": API_KEY, "tasks": self.tasks()}
 
     def pipeline_id(self, pipeline: Pipeline) -> str:
-        return f"{pipeline.name}.{pipeline.version}"
+        return pipeline.name  # on the wire with its version behind a dot
+
+    def _definition_id(self, run: Run) -> str:
+        return f"{run.pipeline}.{self.world.pipeline(run).version}"
 
     def run_id(self, run: Run) -> str:
         return ksuid(run.uid.hex())
@@ -119,7 +128,9 @@ class Clinia(Vendor):
         run = self.run_named(request.path_params["execution_id"])
         if run is None:
             return self.error(404, "pipeline execution not found")
-        return answer(self._rendered(run, request.query_params.get("withOperationBody") == "true"))
+        row = self._rendered(run, request.query_params.get("withOperationBody") == "true")
+        # Clinia documents no list, so the faults of a single row strike here.
+        return answer(self.distort(request, [row], _ONE_ROW_FAULTS)[0])
 
     async def _task(self, request: Request) -> Response:
         task_id = request.path_params["task_id"]
@@ -145,7 +156,7 @@ class Clinia(Vendor):
             "receivedAt": self.stamp(run.created_at),
             "pipelineExecution": {
                 "id": self.run_id(run),
-                "pipelineDefinitionId": self.pipeline_id(self.world.pipeline(run)),
+                "pipelineDefinitionId": self._definition_id(run),
                 "status": self.word(state),
             },
         }
@@ -176,7 +187,7 @@ class Clinia(Vendor):
             operation["body"] = {"name": f"{CANARY}-patient", "birthDate": f"{CANARY}-1950-01-01"}
         return {
             "id": self.run_id(run),
-            "pipelineDefinitionId": self.pipeline_id(self.world.pipeline(run)),
+            "pipelineDefinitionId": self._definition_id(run),
             "status": self.word(run.at(now).state),
             "steps": [self._step(run, view) for view in self.steps(run, now)],
             "operation": operation,

@@ -83,11 +83,13 @@ class Faults:
         self.oversized_mb = oversized_mb
         self.foreign_url = foreign_url
         self.happened: Counter[Fault] = Counter()
+        self.refusals_left = 0  # requests still to be told that their token has expired
         self._drawn = 0
 
     def clear(self) -> None:
         """Stop: from now on every answer is as documented."""
         self.kinds = []
+        self.refusals_left = 0
 
     def draw(self) -> tuple[Fault | None, random.Random]:
         """The fault for the next request, if any, and the randomness to carry it out with."""

@@ -26,7 +26,11 @@ def serve(emulator: Emulator, port: int = 0) -> Iterator[str]:
         ws="none",
     )
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", port)) as listening:
+    # asyncio switches Nagle's algorithm off only where the protocol is spelled out; with it, an answer takes 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen(128)
         ready, loop = threading.Event(), asyncio.new_event_loop()
 
         async def main() -> None:

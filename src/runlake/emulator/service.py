@@ -74,6 +74,11 @@ class Emulator:
         """What a user would configure for a vendor, given the address that ``serve()`` answered."""
         return self.vendors[name].settings(f"{base_url}/{name}")
 
+    def reset(self) -> None:
+        """Every vendor as when it was made. World and clock stay as they are."""
+        for vendor in self.vendors.values():
+            vendor.reset()
+
     def release(self) -> None:
         """Let go of every answer that a fault holds back. Call it in the server's own loop."""
         for wire in self._wires:

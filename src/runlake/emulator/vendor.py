@@ -83,6 +83,7 @@ class Vendor(ABC):
     required_keys: ClassVar[tuple[str, ...]]
     text_key: ClassVar[str]
     precision: ClassVar[str] = "auto"  # of instants; auto is microseconds, dropped when zero, as Python servers do
+    hands_out_tokens: ClassVar[bool] = False
     slash_redirect: ClassVar[int | None] = None
 
     def __init__(self, world: World, clock: Clock) -> None:
@@ -113,6 +114,14 @@ class Vendor(ABC):
 
     def expire(self) -> None:  # noqa: B027 - most vendors have nothing to forget
         """Forget what was handed out to clients, as a vendor does when it rotates its keys."""
+
+    def reset(self) -> None:
+        """Behave as documented again, with an empty log, and as if no client had ever asked."""
+        self.skew = timedelta()
+        self.faults = Faults()
+        self.requests.reset()
+        self._listed.clear()
+        self.expire()
 
     # -- the truth ---------------------------------------------------------------------------------------------------
 
@@ -209,10 +218,10 @@ class Vendor(ABC):
         """Remember that these runs were on a page: what a client has seen does not shift away again."""
         self._listed.update(run.uid for run in runs)
 
-    def distort(self, request: Request, rows: list[Row]) -> list[Row]:
-        """The rows of a list answer, with the row fault of this request worked into one of them."""
+    def distort(self, request: Request, rows: list[Row], kinds: frozenset[Fault] = ROW_FAULTS) -> list[Row]:
+        """``rows``, with the row fault of this request, if it is among ``kinds``, worked into one of them."""
         fault, rng = self._fault(request)
-        if fault is None or fault not in ROW_FAULTS or fault is Fault.SHIFTING_ROWS or not rows:
+        if fault is None or fault not in kinds or fault is Fault.SHIFTING_ROWS or not rows:
             return rows
         rows = list(rows)
         at = rng.randrange(len(rows))

@@ -23,7 +23,6 @@ class Wire:
 
     def __init__(self, vendor: Vendor) -> None:
         self.vendor = vendor
-        self._refuse = 0  # requests still to be told that their token has expired
         self._held: set[asyncio.Event] = set()
 
     def release(self) -> None:
@@ -49,8 +48,9 @@ class Wire:
 
     async def _respond(self, request: Request, receive: Receive, fault: Fault | None) -> Response | None:
         vendor, faults = self.vendor, self.vendor.faults
-        if self._refuse > 0:
-            self._refuse -= 1
+        if faults.refusals_left > 0:
+            faults.refusals_left -= 1
+            request.scope["emulator.happened"] = Fault.EXPIRED_TOKEN
             return vendor.error(401, "Token Expired")
         replaced = self._replacement(request, fault)
         if replaced is not None:
@@ -63,7 +63,7 @@ class Wire:
             if not await self._hold(faults.timeout_s, receive):
                 return None
         response = await self._answer(request)
-        if fault is None or fault in ROW_FAULTS or fault is Fault.TIMEOUT:
+        if fault is None or fault in ROW_FAULTS or fault in {Fault.TIMEOUT, Fault.EXPIRED_TOKEN}:
             return response
         if fault is Fault.FOREIGN_NEXT:
             return self._lead_astray(request, response)
@@ -92,9 +92,11 @@ class Wire:
                 return HTMLResponse(_MAINTENANCE)
             case Fault.REDIRECT:
                 return RedirectResponse(f"{faults.foreign_url}{request.url.path}", 302)
-            case Fault.EXPIRED_TOKEN:
-                self._refuse = faults.expired_requests - 1
-                vendor.expire()
+            case Fault.EXPIRED_TOKEN if not (vendor.hands_out_tokens and request.url.path.endswith("/auth/token")):
+                if vendor.hands_out_tokens:
+                    vendor.expire()
+                else:
+                    faults.refusals_left = faults.expired_requests - 1
                 return vendor.error(401, "Token Expired")
         return None
 
