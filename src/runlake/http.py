@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -114,7 +114,7 @@ class Login:
         self._path, self._token_field = path, token_field
         self._username, self._password = username, password
         self._token: str | None = None
-        self._tried_again = False
+        self._refused = ""
         self._one_login = asyncio.Lock()
 
     async def headers(self, http: VendorHttp) -> Mapping[str, str]:
@@ -129,11 +129,11 @@ class Login:
         return {"Authorization": f"Bearer {self._token}"}
 
     def renew(self) -> bool:
-        self._token = None
+        self._refused, self._token = self._token or self._refused, None
         return True
 
     def secrets(self) -> list[str]:
-        return [self._password.reveal(), *([self._token] if self._token else [])]
+        return [self._password.reveal(), self._token or "", self._refused]
 
 
 # --- budget ----------------------------------------------------------------------------------------------------------
@@ -156,18 +156,33 @@ class Budget:
         self.remaining: float | None = None
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[Callable[[], None]]:
+        """Room for one request, given back at the end or, by calling what this gives, before."""
         if self._pace is not None:
             await self._pace.acquire()
-        async with self._slots:
-            yield
+        # Not on behalf of the task: one task may have a stream open and ask for something else meanwhile.
+        holder = object()
+        await self._slots.acquire_on_behalf_of(holder)
+        held = True
+
+        def give_back() -> None:
+            nonlocal held
+            if held:
+                self._slots.release_on_behalf_of(holder)
+            held = False
+
+        try:
+            yield give_back
+        finally:
+            give_back()
 
     def wait_s(self, now: float) -> float:
         """Seconds until the vendor wants to hear from this owner again."""
         return max(0.0, self._closed_until - now)
 
     def close_for(self, seconds: float, now: float) -> None:
-        self._closed_until = max(self._closed_until, now + seconds)
+        # A day at most: a header that means something else must not silence an owner for ever.
+        self._closed_until = max(self._closed_until, now + min(seconds, 86_400))
 
     def refused(self) -> None:
         self._good = 0
@@ -179,15 +194,21 @@ class Budget:
             self._good = 0
             self._slots.total_tokens += 1
 
-    def learn(self, headers: httpx.Headers, now: float) -> None:
-        remaining = _number(headers, "x-ratelimit-remaining", "ratelimit-remaining")
+    def learn(self, headers: httpx.Headers, now: float, skew_s: float = 0.0) -> None:
+        remaining = _number(headers, *_REMAINING)
         if remaining is None:
             return
         self.remaining = remaining
         reset = _number(headers, "x-ratelimit-reset", "ratelimit-reset")
         if remaining <= 0 and reset is not None:
-            # An epoch second (GitHub) or seconds from now (the IETF draft): no quota window is 30 years long.
-            self.close_for(reset - now if reset > 1_000_000_000 else reset, now)
+            # An instant (GitHub: epoch seconds by its own clock; others: milliseconds) or seconds from now (the IETF
+            # draft): no quota window is 30 years long.
+            if reset > 100_000_000_000:
+                reset /= 1000
+            self.close_for(reset - (now + skew_s) if reset > 1_000_000_000 else reset, now)
+
+
+_REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining")
 
 
 def _number(headers: httpx.Headers, *names: str) -> float | None:
@@ -294,7 +315,8 @@ class VendorHttp:
         try:
             target = self._base.join(url)
         except httpx.InvalidURL:
-            raise UnexpectedResponse(f"{self._base.host} gave a link that is no URL: {_clean(url, 80)}") from None
+            text = _clean(self.redact(url), 80)
+            raise UnexpectedResponse(f"{self._base.host} gave a link that is no URL: {text}") from None
         if not _same_origin(target, self._base):
             raise UnexpectedResponse(
                 f"{self._base.host} points to another host, {_clean(_origin(target), 80)}; runlake asks only the "
@@ -359,16 +381,17 @@ class VendorHttp:
 
     async def _stream(self, path: str, into: type[T], params: Mapping[str, Param]) -> AsyncIterator[T]:
         adapter = _adapter(into)
-        async with self._open("GET", path, params, None, signed=True) as response:
+        async with self._open("GET", path, params, None, signed=True, keep_slot=False) as response:
             where = f"GET {response.request.url.path}"
             found: list[Any] = ijson.sendable_list()
             parser = ijson.items_coro(found, "item", use_float=True)
-            seen = 0
+            begun = False
             try:
                 async for chunk in self._chunks(response, self._limits.stream_bytes):
-                    if not seen and not chunk.lstrip().startswith(b"["):
-                        raise _not_json(where, chunk)
-                    seen += len(chunk)
+                    if not begun and (start := chunk.lstrip()):
+                        if not start.startswith(b"["):
+                            raise _not_json(where, chunk)
+                        begun = True
                     parser.send(chunk)
                     for item in found:
                         try:
@@ -382,29 +405,38 @@ class VendorHttp:
 
     @asynccontextmanager
     async def _open(
-        self, method: str, path: str, params: Mapping[str, Param], body: Any, *, signed: bool
+        self, method: str, path: str, params: Mapping[str, Param], body: Any, *, signed: bool, keep_slot: bool = True
     ) -> AsyncIterator[httpx.Response]:
-        """A response with a good status, its body unread. Every way to fail raises a SourceError."""
+        """A response with a good status, its body unread. Every way to fail raises a SourceError.
+
+        `keep_slot=False` gives back the budget's slot once the answer begins: whoever reads a long one may need further
+        requests before its end.
+        """
         url = self._url(path, params)
         asked.set(f"{method} {url.raw_path.decode('ascii')}")
-        for round_ in range(5):
-            await self._wait_for_budget(method, url)
+        may_renew = signed
+        for _ in range(5):
             headers = await self._sign.headers(self) if signed else {}
-            async with self._budget.slot():
+            async with self._budget.slot() as give_back:
+                # Once it is our turn, not before: a request ahead in the queue may have been told to slow down.
+                await self._wait_for_budget(method, url)
                 request = self._client.build_request(method, url, headers=headers, json=body)
                 self.traffic.requests += 1
                 async with self._translating(method, url):
                     response = await self._client.send(request, stream=True)
                     try:
                         self._note(response)
-                        if response.is_redirect:
-                            url = httpx.URL(self.link(response.headers.get("location", "")))
+                        if response.has_redirect_location:
+                            url = self._redirected(url, response.headers["location"])
                             continue
-                        if response.status_code == 401 and signed and round_ == 0 and self._sign.renew():
+                        if response.status_code == 401 and may_renew and self._sign.renew():
+                            may_renew = False
                             continue
                         if not response.is_success:
                             raise self._refusal(response, await self._head(response))
                         self._budget.served()
+                        if not keep_slot:
+                            give_back()
                         yield response
                         return
                     finally:
@@ -419,8 +451,8 @@ class VendorHttp:
             raise Unavailable(f"{method} {url.host}{url.path}: no answer within {self._limits.timeout_s:g} s") from None
         except httpx.InvalidURL as error:
             raise UnexpectedResponse(f"{method} {url.path}: {error}") from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise Unavailable(f"cannot read from {_origin(url)}: {self.redact(_clean(_cause(error)))}") from None
+        except (httpx.HTTPError, httpx.StreamError, UnicodeError) as error:  # the last: a host no resolver can be asked
+            raise Unavailable(f"cannot read from {_origin(url)}: {_clean(self.redact(_cause(error)))}") from None
 
     async def _wait_for_budget(self, method: str, url: httpx.URL) -> None:
         seconds = self._budget.wait_s(self._now())
@@ -430,21 +462,26 @@ class VendorHttp:
             await self._wait(seconds)
 
     def _url(self, path: str, params: Mapping[str, Param]) -> httpx.URL:
-        url = self.link(path) if "://" in path else f"{self._base}{path}"
+        # Either way through `link`: a path that does not begin with "/" would continue the host's name.
+        url = httpx.URL(self.link(path if "://" in path else f"{self._base}{path}"))
         kept = {name: value for name, value in params.items() if value is not None}
-        try:
-            # `merge` keeps the query that a vendor's link brought along.
-            return httpx.URL(url).copy_merge_params(kept) if kept else httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise UnexpectedResponse(f"{_clean(path, 80)}: {error}") from None
+        # `merge` keeps the query that a vendor's link brought along.
+        return url.copy_merge_params(kept) if kept else url
+
+    def _redirected(self, url: httpx.URL, location: str) -> httpx.URL:
+        with suppress(httpx.InvalidURL):  # `link` says what is wrong with it
+            location = str(url.join(location))
+        return httpx.URL(self.link(location))
 
     def _note(self, response: httpx.Response) -> None:
-        self._budget.learn(response.headers, self._now())
-        try:
+        with suppress(KeyError, ValueError, OverflowError):
             date = parsedate_to_datetime(response.headers["date"])
-        except (KeyError, ValueError):
-            return
-        self.skew = timedelta(seconds=round(_utc(date).timestamp() - self._now()))
+            self.skew = timedelta(seconds=round(_utc(date).timestamp() - self._now()))
+        self._budget.learn(response.headers, self._now(), self._skew_s)
+
+    @property
+    def _skew_s(self) -> float:
+        return self.skew.total_seconds() if self.skew else 0.0
 
     async def _chunks(self, response: httpx.Response, most: int) -> AsyncIterator[bytes]:
         size = 0
@@ -465,21 +502,22 @@ class VendorHttp:
     async def _head(self, response: httpx.Response) -> bytes:
         """The first 4 KB or so of an error's body: enough to quote."""
         head = b""
-        async for chunk in self._chunks(response, self._limits.body_bytes):
-            head += chunk
-            if len(head) >= 4096:
-                break
+        with suppress(SourceError):  # the status says enough, whatever becomes of the body
+            async for chunk in self._chunks(response, self._limits.body_bytes):
+                head += chunk
+                if len(head) >= 4096:
+                    break
         return head
 
     def _refusal(self, response: httpx.Response, body: bytes) -> SourceError:
         status = response.status_code
-        reason = self.redact(_reason(body))
+        reason = _clean(self.redact(_reason(body)))
         text = f"{response.request.method} {response.request.url.path}: HTTP {status}" + (
             f" ({reason})" if reason else ""
         )
         retry_after = self._retry_after(response.headers)
         throttled = status == 429 or (
-            status == 403 and (retry_after is not None or response.headers.get("x-ratelimit-remaining") == "0")
+            status == 403 and (retry_after is not None or _number(response.headers, *_REMAINING) == 0)
         )
         if throttled:
             self._budget.refused()
@@ -503,11 +541,10 @@ class VendorHttp:
             return float(value)
         try:
             until = _utc(parsedate_to_datetime(value)).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         # Counted by the clock that wrote it, which may be minutes off ours.
-        ours = self._now() + (self.skew.total_seconds() if self.skew else 0.0)
-        return max(0.0, until - ours)
+        return max(0.0, until - (self._now() + self._skew_s))
 
     def _parse(self, content: bytes, into: type[T], where: str) -> T:
         adapter = _adapter(into)
@@ -536,7 +573,10 @@ def _cached_adapter(into: Any) -> TypeAdapter[Any]:
 
 def _without_bad_items(adapter: TypeAdapter[T], content: bytes, error: ValidationError, where: str) -> tuple[T, int]:
     """The answer less the innermost list items that do not validate. One bad row must not cost its page."""
-    data: Any = from_json(content)
+    try:
+        data: Any = from_json(content)
+    except ValueError:  # nested deeper than the parser goes
+        raise UnexpectedResponse(f"{where}: {_problem(error)}") from None
     dropped = 0
     for _ in range(3):  # leaving out a step may show that its run is bad too
         bad: set[tuple[int | str, ...]] = set()
@@ -592,7 +632,7 @@ def _reason(body: bytes) -> str:
     except ValueError:
         text = body.decode("utf-8", "replace")
         found = re.sub(r"<[^>]*>", " ", text) if text.lstrip().startswith("<") else text
-    return _clean(found)
+    return found
 
 
 def _say(data: Any) -> str:
@@ -617,7 +657,8 @@ def _clean(text: str, most: int = 160) -> str:
 def _cause(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its TLS certificate does not verify ({text.rsplit(':', 1)[0].rsplit('] ', 1)[-1]})"
+        why = re.sub(r"^.*verify failed: | \(_ssl\.c:\d+\)$", "", text)
+        return f"its TLS certificate does not verify ({why})"
     return text
 
 
