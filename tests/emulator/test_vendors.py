@@ -262,13 +262,35 @@ def test_airflow_task_instances_by_run_and_by_many_runs(desk: Desk) -> None:
             break
     for run in truth:
         own = [task for task in tasks if (task["dag_id"], task["dag_run_id"]) == (run.pipeline_id, run.run_id)]
-        assert len(own) == run.step_count
+        assert sum(max(1, task["try_number"]) for task in own) == run.step_count
         path = f"/api/v2/dags/{run.pipeline_id}/dagRuns/{quote(run.run_id, safe='')}"
         assert desk.get("airflow", f"{path}/taskInstances").json()["task_instances"] == own
         assert desk.get("airflow", path).json()["dag_run_id"] == run.run_id
     assert {task["map_index"] for task in tasks} == {-1, 0, 1, 2}
     gone = desk.get("airflow", "/api/v2/dags/hourly_orders/dagRuns/nothing/taskInstances")
     assert gone.status_code == 404
+
+
+def test_airflow_keeps_the_tries_of_a_cleared_run(desk: Desk) -> None:
+    emulator = desk.emulator
+    run = next(
+        run for run in emulator.world.runs("airflow", emulator.clock.now()) if run.moments[-1].attempt.number == 2
+    )
+    path = f"/api/v2/dags/{run.pipeline}/dagRuns/{quote(emulator.airflow.run_id(run), safe='')}/taskInstances"
+    cleared = run.moments[-1].attempt.opened_at
+    emulator.clock.set(cleared - timedelta(milliseconds=1))
+    before = desk.get("airflow", path).json()["task_instances"][0]
+    emulator.clock.set(cleared)
+    waiting = desk.get("airflow", path).json()["task_instances"][0]
+    assert (waiting["state"], waiting["try_number"]) == (None, 1)
+    assert waiting["end_date"]  # of the try before
+    emulator.clock.set(run.moments[-1].at)
+    again = desk.get("airflow", path).json()["task_instances"][0]
+    assert again["try_number"] >= 2
+    assert before["id"] != waiting["id"] == again["id"]
+    history = desk.get("airflow", f"{path}/{again['task_id']}/tries").json()["task_instances"]
+    assert [row["try_number"] for row in history] == list(range(1, again["try_number"] + 1))
+    assert history[0]["end_date"] == waiting["end_date"]
 
 
 def test_airflow_hands_out_tokens(desk: Desk) -> None:

@@ -7,13 +7,14 @@ Quirks   ``limit`` above 100 is clamped without a word; ``updated_at`` filters b
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runlake.emulator.airflow_tasks import TASK_STATES, seconds_between, task_row, task_word, tries, try_row
 from runlake.emulator.catalog import Pipeline
 from runlake.emulator.clock import Clock
 from runlake.emulator.timeline import Run, State, StepView
@@ -32,22 +33,6 @@ _WORDS = {
     State.SUCCEEDED: ("success", "succeeded"),
     State.SKIPPED: ("success", "succeeded"),  # skipped tasks leave the run a success
     State.FAILED: ("failed", "failed"),
-}
-_TASK_WORDS: dict[State, str | None] = {
-    State.CREATED: None,
-    State.RUNNING: "running",
-    State.RETRYING: "up_for_retry",
-    State.SUCCEEDED: "success",
-    State.SKIPPED: "skipped",
-    State.FAILED: "failed",
-    State.NOT_RUN: "upstream_failed",
-}
-# A task about to start, and the two ways in which a sensor waits.
-_SOON_WORDS = ((timedelta(seconds=2), "queued"), (timedelta(seconds=5), "scheduled"))
-_SENSOR_WORDS = ("deferred", "up_for_reschedule")
-_TASK_STATES = {
-    *("removed", "scheduled", "queued", "running", "success", "restarting", "failed", "up_for_retry"),
-    *("up_for_reschedule", "upstream_failed", "skipped", "deferred"),
 }
 _BOUNDS: dict[str, Callable[[datetime, datetime], bool]] = {
     "gte": lambda value, bound: value >= bound,
@@ -90,6 +75,8 @@ class Airflow(Vendor):
             Route(runs + "/list", self._guard(self._runs_batch), methods=["POST"]),
             Route(runs + "/{run_id}", self._guard(self._run)),
             Route(runs + "/{run_id}/taskInstances", self._guard(self._tasks)),
+            Route(runs + "/{run_id}/taskInstances/{task_id}/tries", self._guard(self._tries)),
+            Route(runs + "/{run_id}/taskInstances/{task_id}/{map_index:int}/tries", self._guard(self._tries)),
             Route(runs + "/{run_id}/taskInstances/list", self._guard(self._tasks_batch), methods=["POST"]),
         ]
 
@@ -140,6 +127,10 @@ class Airflow(Vendor):
 
     def lookup_key(self, run: Run) -> str:
         return f"{run.pipeline}/{self.run_id(run)}"  # a run id is unique within its DAG only
+
+    def step_count(self, run: Run, instant: datetime) -> int:
+        """One for each try of each task, and one for a task that has not been tried."""
+        return sum(max(1, len(tries(run, view, instant))) for view in self.steps(run, instant))
 
     def error_of(self, run: Run, instant: datetime) -> str | None:
         return None
@@ -244,7 +235,7 @@ class Airflow(Vendor):
         else:
             runs = [self._required(request)]
         for state in request.query_params.getlist("state"):
-            if state not in _TASK_STATES:
+            if state not in TASK_STATES:
                 raise Refused(422, f"Invalid value for state: {state}")
         rows = self._task_rows(runs, set(request.query_params.getlist("state")))
         return self._task_page(request, rows, offset, limit)
@@ -264,11 +255,25 @@ class Airflow(Vendor):
     def _task_rows(self, runs: Iterable[Run], states: set[str | None]) -> list[tuple[Run, StepView]]:
         now = self.now()
         pairs = [(run, view) for run in runs for view in self.steps(run, now)]
-        return [pair for pair in pairs if not states or self._task_word(*pair) in states]
+        return [pair for pair in pairs if not states or task_word(*pair, now) in states]
 
     def _task_page(self, request: Request, rows: list[tuple[Run, StepView]], offset: int, limit: int) -> Response:
         shown = [self._task(run, view) for run, view in rows[offset : offset + limit]]
         return answer({"task_instances": shown, "total_entries": len(rows)})
+
+    async def _tries(self, request: Request) -> Response:
+        """Every try so far of one task, the last one included. History rows have no id."""
+        run, now = self._required(request), self.now()
+        wanted = request.path_params["task_id"], request.path_params.get("map_index", -1)
+        for view in self.steps(run, now):
+            if (view.plan.name, view.plan.map_index) == wanted:
+                row = self._task(run, view)
+                rows = [try_row(self, row, one) for one in tries(run, view, now)]
+                return answer({"task_instances": rows, "total_entries": len(rows)})
+        raise Refused(404, f"The Task Instance with dag_id: `{run.pipeline}` and task_id: `{wanted[0]}` was not found")
+
+    def _task(self, run: Run, view: StepView) -> Row:
+        return task_row(self, run, view, self.now(), self.stamp(run.tick) if self._scheduled(run) else None)
 
     def _updated_at(self, run: Run) -> datetime:
         """A running run is touched by every scheduler loop; a queued or finished one is left alone."""
@@ -336,7 +341,7 @@ class Airflow(Vendor):
             "queued_at": self.stamp(moment.attempt.opened_at),
             "start_date": self.stamp(moment.started_at),
             "end_date": self.stamp(moment.finished_at),
-            "duration": _seconds(moment.started_at, moment.finished_at),
+            "duration": seconds_between(moment.started_at, moment.finished_at),
             "data_interval_start": self.stamp(run.tick) if scheduled else None,
             "data_interval_end": self.stamp(run.tick) if scheduled else None,
             "run_after": self.stamp(run.created_at),
@@ -344,62 +349,11 @@ class Airflow(Vendor):
             "run_type": "scheduled" if scheduled else "manual",
             "state": self.word(moment.state),
             "triggered_by": "timetable" if scheduled else "rest_api",
-            "triggering_user_name": None if scheduled else f"{CANARY}-user",
+            "triggering_user_name": None if scheduled else "admin",
             "conf": {} if scheduled else {"patient": f"{CANARY}-patient"},
             "note": f"{CANARY}-note" if run.uid[0] % 10 == 0 else None,
             "dag_versions": [{"id": uuid("dag", run.pipeline), "version_number": 1, "dag_id": run.pipeline}],
             "bundle_version": None,
-        }
-
-    def _task_word(self, run: Run, view: StepView) -> str | None:
-        if view.state is State.CREATED and run.at(self.now()).started_at:
-            left = view.plan.phases[0][0] - self.now()
-            return next((word for span, word in _SOON_WORDS if left < span), None)
-        if view.state is State.RUNNING and view.plan.name.startswith("wait_for"):
-            return _SENSOR_WORDS[run.uid[4] % 2]
-        return _TASK_WORDS[view.state]
-
-    def _task(self, run: Run, view: StepView) -> Row:
-        attempt = run.at(self.now()).attempt.number
-        # A task that never ran because of another one starts and ends at the same instant, on try 0.
-        started = view.started_at or view.finished_at
-        tries = view.tries + (attempt - 1 if view.tries else 0)
-        return {
-            # The id of a task instance changes when its run is cleared.
-            "id": uuid("task", run.uid.hex(), attempt, view.plan.position, view.plan.map_index),
-            "task_id": view.plan.name,
-            "dag_id": run.pipeline,
-            "dag_run_id": self.run_id(run),
-            "map_index": view.plan.map_index,
-            "rendered_map_index": None,
-            "logical_date": self.stamp(run.tick) if self._scheduled(run) else None,
-            "run_after": self.stamp(run.created_at),
-            "start_date": self.stamp(started),
-            "end_date": self.stamp(view.finished_at),
-            "duration": _seconds(started, view.finished_at),
-            "state": self._task_word(run, view),
-            "try_number": tries,
-            "max_tries": 1 + attempt - 1,
-            "task_display_name": view.plan.name,
-            "dag_display_name": run.pipeline,
-            "hostname": f"{CANARY}-worker",
-            "unixname": f"{CANARY}-unix",
-            "pool": "default_pool",
-            "pool_slots": 1,
-            "queue": "default",
-            "priority_weight": 1,
-            "operator": "PythonOperator",
-            "operator_name": "PythonOperator",
-            "queued_when": self.stamp(started),
-            "scheduled_when": self.stamp(started),
-            "pid": 4242 if view.started_at else None,
-            "executor": None,
-            "executor_config": "{}",
-            "note": None,
-            "rendered_fields": {"op_kwargs": f"{CANARY}-arguments"},
-            "trigger": None,
-            "triggerer_job": None,
-            "dag_version": {"id": uuid("dag", run.pipeline), "version_number": 1, "dag_id": run.pipeline},
         }
 
 
@@ -431,7 +385,3 @@ def _parsed(text: str, name: str) -> datetime:
     if instant.tzinfo is None:
         raise Refused(500, {"reason": "Database error", "statement": "hidden", "orig_error": "naive datetime"})
     return instant
-
-
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    return (end - start) / timedelta(seconds=1) if start and end else None

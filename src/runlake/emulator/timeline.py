@@ -146,12 +146,20 @@ class Run:
         return self.moments[max(bisect_right(self.instants, instant) - 1, 0)]
 
     def steps(self, instant: datetime) -> list[StepView]:
-        """The steps of the attempt under way, planned on first use: most runs are never looked at so closely."""
-        attempt = self.at(instant).attempt
+        """The steps of the attempt under way."""
+        return [step.at(instant) for step in self.planned(self.at(instant).attempt)]
+
+    def planned(self, attempt: Attempt) -> tuple[Step, ...]:
+        """The steps of an attempt, planned on first use: most runs are never looked at so closely."""
         planned = self._steps.get(attempt.number)
         if planned is None:
             planned = self._steps[attempt.number] = self.plan(self, attempt)
-        return [step.at(instant) for step in planned]
+        return planned
+
+    def attempts(self, instant: datetime) -> list[Attempt]:
+        """The attempts begun so far, the one under way last."""
+        begun = {moment.attempt.number: moment.attempt for moment in self.moments if moment.at <= instant}
+        return list(begun.values())
 
     def touched_at(self, instant: datetime) -> datetime:
         """When the run or one of its steps last changed."""

@@ -172,6 +172,9 @@ class Vendor(ABC):
         """The steps this vendor shows."""
         return run.steps(instant)
 
+    def step_count(self, run: Run, instant: datetime) -> int:
+        return len(self.steps(run, instant))
+
     def error_of(self, run: Run, instant: datetime) -> str | None:
         return run.at(instant).error
 
@@ -193,7 +196,7 @@ class Vendor(ABC):
             started_at=moment.started_at + self.skew if moment.started_at else None,
             finished_at=moment.finished_at + self.skew if moment.finished_at else None,
             error_message=self.error_of(run, instant),
-            step_count=len(self.steps(run, instant)),
+            step_count=self.step_count(run, instant),
             attempt=moment.attempt.number,
             visible=visible,
         )
