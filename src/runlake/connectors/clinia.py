@@ -152,13 +152,15 @@ class Clinia(Connector[CliniaSettings]):
         self, http: VendorHttp, feed: Feed, since: datetime | None, cursor: str | None
     ) -> AsyncIterator[Page]:
         """UNVERIFIED, only with ``query``: by analogy with Clinia's search, whose pages count from 0."""
-        number, number_of_pages = int(cursor or 0), 1
-        while number < number_of_pages:
+        number = int(cursor or 0)
+        while True:
             asked = {"page": number, "perPage": 20}
             answer = await http.post(self._path("pipelines/executions/query"), json=asked, into=_Hits)
-            number, number_of_pages = number + 1, answer.meta.numPages
-            following = str(number) if number < number_of_pages else None
+            number += 1
+            following = str(number) if answer.hits and number < answer.meta.numPages else None
             yield Page([self._translate(row) for row in answer.hits], following, answer.meta.total)
+            if following is None:
+                return
 
     async def probe(self, http: VendorHttp) -> str:
         if self.settings.query:
