@@ -55,6 +55,9 @@ asked: ContextVar[str] = ContextVar("asked", default="")
 """The last request made in this task, as `GET /path?query`: what `runlake explain` shows. Without secrets: those
 travel in headers."""
 
+unreadable: ContextVar[int] = ContextVar("unreadable", default=0)
+"""How many list items this task could not read: a walk that left some out must not count as complete."""
+
 
 def path(template: str, *parts: str | int) -> str:
     """`path("/runs/{}", id)`: fills in vendor ids so that none can climb out of its segment."""
@@ -397,7 +400,7 @@ class VendorHttp:
                         try:
                             yield adapter.validate_python(item)
                         except ValidationError:
-                            self.traffic.unreadable += 1
+                            self._count_unreadable(1)
                     found.clear()
                 parser.close()
             except ijson.JSONError:
@@ -558,8 +561,12 @@ class VendorHttp:
                 except ValidationError as again:
                     error = again
             value, dropped = _without_bad_items(adapter, content, error, where)
-            self.traffic.unreadable += dropped
+            self._count_unreadable(dropped)
             return value
+
+    def _count_unreadable(self, items: int) -> None:
+        self.traffic.unreadable += items
+        unreadable.set(unreadable.get() + items)
 
 
 def _adapter(into: type[T]) -> TypeAdapter[T]:

@@ -1,0 +1,194 @@
+"""The TOML file, checked whole before anything is polled."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from runlake.connector import AnyConnector, Settings, connectors
+from runlake.errors import ConfigError
+from runlake.model import RunStatus, StatusTable
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def span(text: object) -> timedelta:
+    """`"90s"`, `"5m"`, `"12h"`, `"30d"`, `"2w"` as a length of time. Raises ValueError for anything else."""
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text) if isinstance(text, str) else None
+    if not match or not int(match[1]):
+        raise ValueError('write a length of time such as "90s", "5m", "12h" or "30d"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _span_text(length: timedelta) -> str:
+    seconds = int(length.total_seconds())
+    unit = next(unit for unit in "wdhms" if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+Span = Annotated[
+    timedelta,
+    BeforeValidator(span),
+    PlainSerializer(_span_text),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}[smhdw]$", "examples": ["5m", "12h", "30d"]}),
+]
+
+
+def _status(word: object) -> RunStatus:
+    try:
+        return RunStatus(str(word))
+    except ValueError:
+        raise PydanticCustomError(
+            "status", "{word} is no unified status; there are {all}", {"word": repr(word), "all": ", ".join(RunStatus)}
+        ) from None
+
+
+Statuses = dict[str, Annotated[RunStatus, BeforeValidator(_status)]]
+
+
+class Source(BaseModel):
+    """One configured account at a vendor: a `[[source]]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="What you call this account; unique.")
+    connector: str = Field(description="The vendor; `runlake connectors` lists them.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="What the connector needs: address, secrets, ids."
+    )
+    every: Span = Field(default=timedelta(minutes=5), description="How often to sync.")
+    history: Span = Field(default=timedelta(days=30), description="How far back the first sync goes.")
+    sweep_every: Span = Field(default=timedelta(hours=6), description="How often recently final runs are listed again.")
+    sweep_window: Span = Field(default=timedelta(days=3), description="How far back a sweep goes.")
+    steps: Literal["all", "failed", "none"] = Field(
+        default="all", description="Whose steps to read where that costs a request a run."
+    )
+    store_payloads: Literal["none", "allowed"] = Field(
+        default="allowed",
+        description="Whether to keep the fields that the connector declares, as the vendor said them.",
+    )
+    requests_per_hour: float | None = Field(default=None, gt=0, description="The most to ask of this account.")
+    concurrency: int = Field(default=8, ge=1, le=64, description="The most requests under way at once.")
+    owner: str | None = Field(default=None, description="Sources with the same owner share one budget of requests.")
+    statuses: Statuses = Field(default_factory=dict, description="Overrides of the status mapping of runs.")
+    step_statuses: Statuses = Field(default_factory=dict, description="Overrides of the status mapping of steps.")
+
+    def connector_type(self) -> type[AnyConnector]:
+        return connectors()[self.connector]
+
+    def build(self) -> AnyConnector:
+        """The connector with its settings, which `load` has checked."""
+        kind = self.connector_type()
+        return kind(kind.settings_type.model_validate(self.settings))
+
+    def tables(self) -> Mapping[str, tuple[StatusTable, StatusTable]]:
+        """By level, the connector's own table and this source's overrides."""
+        kind = self.connector_type()
+        return {
+            "run": (kind.statuses, StatusTable(self.statuses)),
+            "step": (kind.step_statuses, StatusTable(self.step_statuses)),
+        }
+
+
+class Config(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database: Path = Field(
+        default=Path("runlake.duckdb"), description="The ledger's file, relative to the config file."
+    )
+    source: list[Source] = Field(default_factory=list, description="The accounts to poll.")
+
+    def select(self, names: list[str]) -> list[Source]:
+        """The sources named, or all. Raises ConfigError for a name that is not there."""
+        known = {source.name: source for source in self.source}
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"no source '{name}' in the config; {_there_is(name, list(known))}")
+        return [known[name] for name in names] or self.source
+
+
+def load(path: Path) -> Config:
+    """The checked config, `database` made absolute from the file's folder. Raises ConfigError: one line, with place."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"no config at {path}; `runlake init` writes one, --config names another") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {_with_place(error, text)}") from None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_problem(error, data, Config)}") from None
+    _check_sources(path, config)
+    return config.model_copy(update={"database": path.parent / config.database.expanduser()})
+
+
+def _check_sources(path: Path, config: Config) -> None:
+    seen: set[str] = set()
+    for source in config.source:
+        if source.name in seen:
+            raise ConfigError(f"{path}: two sources are named '{source.name}'; names are unique")
+        seen.add(source.name)
+        if source.connector not in connectors():
+            raise ConfigError(
+                f"{path}: source {source.name}: no connector '{source.connector}'; "
+                f"{_there_is(source.connector, list(connectors()))}"
+            )
+        kind: type[Settings] = source.connector_type().settings_type
+        try:
+            kind.model_validate(source.settings)
+        except ValidationError as error:
+            problem = _first_problem(error, source.settings, kind)
+            raise ConfigError(f"{path}: source {source.name}: settings: {problem}") from None
+
+
+def _there_is(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"there is {close[0]}"
+    return f"there are {', '.join(sorted(known))}" if known else "there are none"
+
+
+def _with_place(error: tomllib.TOMLDecodeError, text: str) -> str:
+    message = str(error)
+    if "at end of document" in message:
+        lines = text.splitlines() or [""]
+        message = message.replace("at end of document", f"at line {len(lines)}, column {len(lines[-1]) + 1}")
+    return message[0].lower() + message[1:]
+
+
+def _first_problem(error: ValidationError, data: Any, model: type[BaseModel]) -> str:
+    """One line of a pydantic error, which quotes no value: a misplaced secret must not be shown."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place, kind = list(problem["loc"]), problem["type"]
+    where = []
+    if len(place) >= 2 and place[0] == "source" and isinstance(place[1], int):
+        named = data["source"][place[1]] if isinstance(data.get("source"), list) else None
+        name = named.get("name") if isinstance(named, dict) else None
+        where.append(f"source {name if isinstance(name, str) else place[1] + 1}")
+        place, model = place[2:], Source
+    key = ".".join(str(part) for part in place)
+    if kind == "extra_forbidden":
+        message = f"unknown key '{key}'; {_there_is(key, list(model.model_fields))}"
+    elif kind == "missing":
+        message = f"'{key}' is missing"
+    else:
+        text = problem["msg"].removeprefix("Value error, ")
+        message = f"{key}: {text}" if key else text
+    return ": ".join([*where, message])

@@ -1,0 +1,135 @@
+"""The ledger's file: opening, migrating, and the one place where DuckDB's errors become ours."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from runlake import __version__
+from runlake.errors import StoreError
+from runlake.model import RunStatus
+
+FREE_FLOOR = 64 * 1024 * 1024
+"""Bytes that must stay free on the database's disk: DuckDB invalidates the whole instance when the disk is full."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection to the ledger at `path`, its sessions in UTC. Migrates it first unless read-only.
+
+    Raises StoreError where it cannot be opened: no such folder, in use, damaged, or written by a newer runlake.
+    """
+    con = duckdb.connect()
+    try:
+        with translated(path):
+            con.execute("SET TimeZone = 'UTC'")
+            con.execute("SET preserve_insertion_order = true")
+            # Either major version reads this storage format.
+            options = "READ_ONLY" if read_only else "STORAGE_VERSION 'v1.5.0'"
+            con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS lake ({options})")
+            con.execute("USE lake")
+            if not read_only:
+                _migrate(con, path)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """DuckDB's errors as one line each that says how to recover."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(_advice(path, str(error))) from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+def _advice(path: Path, text: str) -> str:
+    held = re.search(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", text)
+    if held or "Could not set lock" in text:
+        by = f"process {held[2]} ({Path(held[1]).name})" if held else "another process"
+        return f"{path} is in use by {by}; wait for it, or read the published copy (`runlake sql`, `runlake status`)"
+    if "No space left" in text or "File too large" in text or ("disk" in text.lower() and "full" in text.lower()):
+        return f"{path}: the disk is full; nothing acknowledged is lost: free some space and run the command again"
+    if "not a valid DuckDB" in text or "Corrupt" in text or "checksum" in text.lower():
+        return f"{path} is damaged or not a DuckDB file; put a backup in its place, or move it away to start anew"
+    if "newer version" in text or "version number" in text:
+        return f"{path} was written by a newer DuckDB; upgrade runlake's duckdb package"
+    if "Cannot open file" in text or "No such file" in text or "does not exist" in text:
+        return f"cannot open {path}: {text.rsplit(': ', 1)[-1].lower()}; check the folder of `database` in the config"
+    return f"{path}: {text.splitlines()[0]}"
+
+
+def require_space(path: Path) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if free < FREE_FLOOR:
+        raise StoreError(
+            f"{path}: only {free // 2**20} MiB are free on its disk; runlake stops writing below "
+            f"{FREE_FLOOR // 2**20} MiB: free some space and run the command again"
+        )
+
+
+def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    steps = sorted(
+        (f for f in (files(__package__) / "schema").iterdir() if f.name.endswith(".sql")), key=lambda f: f.name
+    )
+    newest = int(steps[-1].name[:4])
+    has_versions = con.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'schema_version'"
+    ).fetchall()[0][0]
+    have = con.execute("SELECT max(version) FROM main.schema_version").fetchall()[0][0] if has_versions else 0
+    if have > newest:
+        raise StoreError(f"{path} has schema {have}, this runlake knows {newest}: upgrade runlake; nothing was changed")
+    if (
+        not has_versions
+        and con.execute("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()[0][0]
+    ):
+        raise StoreError(f"{path} is a DuckDB file of something else; name another file as `database` in the config")
+    if have == newest:
+        return
+    if have:
+        con.execute("CHECKPOINT lake")
+        shutil.copyfile(path, path.with_name(f"{path.name}.schema-{have}.bak"))
+    con.execute("BEGIN")
+    con.execute(
+        "CREATE TABLE IF NOT EXISTS main.schema_version (version INTEGER, applied_at TIMESTAMPTZ, runlake VARCHAR)"
+    )
+    for step in steps:
+        version = int(step.name[:4])
+        if version > have:
+            con.execute(step.read_text(encoding="utf-8"))
+            con.execute("INSERT INTO main.schema_version VALUES (?, ?, ?)", [version, datetime.now(UTC), __version__])
+    _define_views(con)
+    con.execute("COMMIT")
+
+
+def _define_views(con: duckdb.DuckDBPyConnection) -> None:
+    """The public views, made anew at each migration. Their order in `VIEWS` is that of who reads whom."""
+    cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
+    con.execute(f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END")
+    for name in VIEWS:
+        con.execute((files(__package__) / "views" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+VIEWS = (
+    "runs",
+    "steps",
+    "run_history",
+    "latest_runs",
+    "open_runs",
+    "failures",
+    "unmapped_statuses",
+    "source_health",
+    "coverage",
+    "status_map",
+    "published",
+)

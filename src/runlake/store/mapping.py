@@ -1,0 +1,105 @@
+"""The status mapping as data: kept in `status_map`, and applied again to stored history when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from runlake.model import RunStatus, StatusTable
+from runlake.store.books import rows
+
+_FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_final)
+
+
+def put(
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    vendor: str,
+    tables: Mapping[str, tuple[StatusTable, StatusTable]],
+) -> bool:
+    """Makes the mapping of a source the stored one; True where that changed anything.
+
+    `tables`: by level (run, step), the connector's table and the source's overrides.
+    """
+    wanted = {
+        (level, word): (status.value, "config" if word in overrides else "connector")
+        for level, (own, overrides) in tables.items()
+        for word, status in {**own, **overrides}.items()
+    }
+    stored = {
+        (row["level"], row["vendor_status"]): (row["status"], row["origin"])
+        for row in rows(con, "SELECT * FROM ledger.status_map WHERE source = ?", [source])
+    }
+    if wanted == stored:
+        return False
+    con.execute("DELETE FROM ledger.status_map WHERE source = ?", [source])
+    for (level, word), (status, origin) in wanted.items():
+        con.execute(
+            "INSERT INTO ledger.status_map VALUES (?, ?, ?, ?, ?, ?)", [source, vendor, level, word, status, origin]
+        )
+    return True
+
+
+def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Applies the stored mapping to the source's runs and steps, from the vendor's own words.
+
+    Returns what changes: level, vendor_status, before, after, rows. Runs that change get a snapshot (read_by = remap),
+    so what was reported before stays known. Needs an open transaction unless it is a dry run.
+    """
+    changes: list[dict[str, Any]] = []
+    for level, table in (("run", "runs"), ("step", "steps")):
+        changes += rows(
+            con,
+            f"SELECT ? AS level, t.vendor_status, t.status AS before, coalesce(m.status, 'unknown') AS after, "
+            f"count(*) AS rows FROM ledger.{table} t {_JOIN} GROUP BY ALL ORDER BY ALL",
+            [level, level, source],
+        )
+    if dry_run or not changes:
+        return changes
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE remapped AS SELECT t.run_key, coalesce(m.status, 'unknown') AS status "
+        f"FROM ledger.runs t {_JOIN}",
+        ["run", source],
+    )
+    con.execute(
+        f"""
+        UPDATE ledger.runs AS t SET status = r.status, observed_at = $at,
+          finished_at = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.finished_at END,
+          duration_ms = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.duration_ms END
+        FROM remapped r WHERE r.run_key = t.run_key
+        """,
+        {"at": at},
+    )
+    con.execute(
+        "INSERT INTO ledger.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'remap' AS read_by, '' AS request "
+        "FROM ledger.runs WHERE run_key IN (SELECT run_key FROM remapped)",
+        [str(uuid4())],
+    )
+    con.execute(
+        f"UPDATE ledger.steps AS u SET status = coalesce(m.status, 'unknown') FROM ledger.steps t {_JOIN} "
+        "AND t.run_key = u.run_key AND t.step_no = u.step_no",
+        ["step", source],
+    )
+    con.execute(
+        f"DELETE FROM ledger.watched WHERE run_key IN (SELECT run_key FROM remapped WHERE status IN ({_FINAL}))"
+    )
+    con.execute(
+        f"""
+        INSERT INTO ledger.watched
+        SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0 FROM ledger.runs
+        WHERE run_key IN (SELECT run_key FROM remapped WHERE status NOT IN ({_FINAL})) AND vanished_at IS NULL
+          AND run_key NOT IN (SELECT run_key FROM ledger.watched)
+        """,
+        {"at": at},
+    )
+    return changes
+
+
+_JOIN = (
+    "LEFT JOIN ledger.status_map m ON m.source = t.source AND m.level = ? AND m.vendor_status = t.vendor_status "
+    "WHERE t.source = ? AND t.status <> coalesce(m.status, 'unknown')"
+)

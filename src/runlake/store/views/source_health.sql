@@ -1,0 +1,38 @@
+CREATE OR REPLACE VIEW source_health AS
+SELECT n.source, n.vendor, n.observed_through, l.sync_id, l.kind, l.started_at AS last_sync_at, l.outcome AS last_outcome,
+       l.error_class, l.error, g.finished_at AS last_good_at, l.new_runs, l.changed_runs, l.open_runs, l.unknown_runs,
+       l.unreadable, l.requests, l.bytes, l.retries, l.waited_ms, l.skew_s, l.notes,
+       coalesce(f.failures, 0) AS failures_since_good
+FROM ledger.sources n
+LEFT JOIN (SELECT * FROM ledger.syncs WHERE kind = 'sync'
+           QUALIFY row_number() OVER (PARTITION BY source ORDER BY started_at DESC) = 1) l USING (source)
+LEFT JOIN (SELECT source, max(finished_at) AS finished_at FROM ledger.syncs WHERE kind = 'sync' AND outcome = 'ok'
+           GROUP BY source) g USING (source)
+LEFT JOIN (SELECT s.source, count(*) AS failures FROM ledger.syncs s
+           LEFT JOIN (SELECT source, max(started_at) AS started_at FROM ledger.syncs WHERE kind = 'sync' AND outcome = 'ok'
+                      GROUP BY source) o USING (source)
+           WHERE s.kind = 'sync' AND s.outcome = 'failed' AND (o.started_at IS NULL OR s.started_at > o.started_at)
+           GROUP BY s.source) f USING (source);
+COMMENT ON VIEW source_health IS 'Can we see each source, and up to when? Its last sync, and how far we can vouch for it.';
+COMMENT ON COLUMN source_health.source IS 'The configured account at a vendor.';
+COMMENT ON COLUMN source_health.vendor IS 'The name of the connector.';
+COMMENT ON COLUMN source_health.observed_through IS 'Up to when we can vouch for having seen every run; null until a first sync is complete.';
+COMMENT ON COLUMN source_health.sync_id IS 'The last sync.';
+COMMENT ON COLUMN source_health.kind IS 'sync.';
+COMMENT ON COLUMN source_health.last_sync_at IS 'When it began.';
+COMMENT ON COLUMN source_health.last_outcome IS 'ok; partial (something was missed and will be read again); failed; interrupted; running.';
+COMMENT ON COLUMN source_health.error_class IS 'The class of what went wrong: AuthenticationError, RateLimited, Unavailable, NotFound, UnexpectedResponse.';
+COMMENT ON COLUMN source_health.error IS 'What went wrong, in words.';
+COMMENT ON COLUMN source_health.last_good_at IS 'When a sync last ended ok.';
+COMMENT ON COLUMN source_health.new_runs IS 'Runs that it saw for the first time.';
+COMMENT ON COLUMN source_health.changed_runs IS 'Known runs that it saw changed.';
+COMMENT ON COLUMN source_health.open_runs IS 'Runs of the source that were not final when it ended.';
+COMMENT ON COLUMN source_health.unknown_runs IS 'Runs seen by it whose status word has no mapping.';
+COMMENT ON COLUMN source_health.unreadable IS 'List items that could not be read and were left out.';
+COMMENT ON COLUMN source_health.requests IS 'HTTP requests made.';
+COMMENT ON COLUMN source_health.bytes IS 'Bytes of answers read, after decompression.';
+COMMENT ON COLUMN source_health.retries IS 'Requests made again.';
+COMMENT ON COLUMN source_health.waited_ms IS 'Milliseconds spent waiting for the vendor''s limits.';
+COMMENT ON COLUMN source_health.skew_s IS 'The vendor''s clock less ours, in seconds.';
+COMMENT ON COLUMN source_health.notes IS 'What else was out of the ordinary.';
+COMMENT ON COLUMN source_health.failures_since_good IS 'Failed syncs since the last good one.';
