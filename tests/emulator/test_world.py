@@ -68,7 +68,7 @@ def test_a_timeline_only_moves_forward_and_ends_final(name: str) -> None:
                 assert moment.finished_at >= moment.started_at
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 20), hours=st.integers(0, 720), name=st.sampled_from(VENDORS))
 def test_steps_lie_within_their_run(seed: int, hours: int, name: str) -> None:
     emulator = Emulator(seed, Clock(MONDAY_MORNING - timedelta(hours=hours)), start=MONDAY_MORNING - _MONTH)
@@ -94,7 +94,7 @@ def test_failures_come_in_clusters() -> None:
 
 
 def test_runs_are_rerun_edited_and_deleted_after_they_were_final() -> None:
-    emulator = Emulator(seed=9, rate=10)
+    emulator = Emulator(seed=9, rate=4)
     runs = emulator.world.every("airflow", emulator.clock.now())
     reruns = [run for run in runs if run.moments[-1].attempt.number == 2]
     assert reruns

@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runlake.emulator.airflow_query import BOUNDS, Refused, body_paging, paging, parsed
 from runlake.emulator.airflow_tasks import TASK_STATES, seconds_between, task_row, task_word, tries, try_row
 from runlake.emulator.catalog import Pipeline
 from runlake.emulator.clock import Clock
 from runlake.emulator.timeline import Run, State, StepView
-from runlake.emulator.vendor import CANARY, Row, Vendor, answer, body_of, whole
+from runlake.emulator.vendor import CANARY, Row, Vendor, answer, body_of
 from runlake.emulator.world import World, uuid
 
 USERNAME = "admin"
 PASSWORD = "emulator-airflow-password"  # noqa: S105 - opens nothing but the emulator
 STATIC_TOKEN = "emulator-airflow-token"  # noqa: S105
-MAX_PAGE = 100
 _WORDS = {
     State.CREATED: ("queued", "queued"),
     State.QUEUED: ("queued", "queued"),
@@ -34,20 +34,6 @@ _WORDS = {
     State.SKIPPED: ("success", "succeeded"),  # skipped tasks leave the run a success
     State.FAILED: ("failed", "failed"),
 }
-_BOUNDS: dict[str, Callable[[datetime, datetime], bool]] = {
-    "gte": lambda value, bound: value >= bound,
-    "gt": lambda value, bound: value > bound,
-    "lte": lambda value, bound: value <= bound,
-    "lt": lambda value, bound: value < bound,
-}
-
-
-class Refused(Exception):
-    """An answer other than 200, raised from deep inside a filter."""
-
-    def __init__(self, status: int, detail: Any) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
 
 
 class Airflow(Vendor):
@@ -156,7 +142,7 @@ class Airflow(Vendor):
 
     async def _dags(self, request: Request) -> Response:
         pipelines = self.world.pipelines(self.name)
-        offset, limit = _paging(request)
+        offset, limit = paging(request)
         rows = [
             {
                 "dag_id": pipeline.name,
@@ -182,7 +168,7 @@ class Airflow(Vendor):
         return pipeline
 
     async def _runs(self, request: Request) -> Response:
-        offset, limit = _paging(request)
+        offset, limit = paging(request)
         runs = self.settled(
             request, self.runs(self._pipelines_of(request.path_params["dag_id"])), first_page=offset == 0
         )
@@ -201,7 +187,7 @@ class Airflow(Vendor):
     async def _runs_batch(self, request: Request) -> Response:
         """The body has no ``updated_at`` bounds; what it does not know it ignores."""
         body = await body_of(request)
-        offset, limit = _body_paging(body)
+        offset, limit = body_paging(body)
         runs = self.settled(request, self.runs(), first_page=offset == 0)
         if dag_ids := body.get("dag_ids"):
             runs = [run for run in runs if run.pipeline in dag_ids]
@@ -229,7 +215,7 @@ class Airflow(Vendor):
         return run
 
     async def _tasks(self, request: Request) -> Response:
-        offset, limit = _paging(request)
+        offset, limit = paging(request)
         if request.path_params["run_id"] == "~":
             runs = self.runs(self._pipelines_of(request.path_params["dag_id"]))
         else:
@@ -242,7 +228,7 @@ class Airflow(Vendor):
 
     async def _tasks_batch(self, request: Request) -> Response:
         body = await body_of(request)
-        offset, limit = _body_paging(body)
+        offset, limit = body_paging(body)
         runs = self.runs()
         if dag_ids := body.get("dag_ids"):
             runs = [run for run in runs if run.pipeline in dag_ids]
@@ -298,7 +284,7 @@ class Airflow(Vendor):
     def _bounded(self, runs: list[Run], bounds: Iterable[tuple[str, str]]) -> list[Run]:
         for key, text in bounds:
             field, _, operator = key.rpartition("_")
-            if operator not in _BOUNDS or field not in {
+            if operator not in BOUNDS or field not in {
                 "updated_at",
                 "run_after",
                 "start_date",
@@ -306,7 +292,7 @@ class Airflow(Vendor):
                 "logical_date",
             }:
                 continue
-            bound, within = _parsed(text, key) - self.skew, _BOUNDS[operator]
+            bound, within = parsed(text, key) - self.skew, BOUNDS[operator]
             kept = []
             for run in runs:
                 value = self._instant(run, field)
@@ -355,33 +341,3 @@ class Airflow(Vendor):
             "dag_versions": [{"id": uuid("dag", run.pipeline), "version_number": 1, "dag_id": run.pipeline}],
             "bundle_version": None,
         }
-
-
-def _paging(request: Request) -> tuple[int, int]:
-    offset, limit = whole(request.query_params, "offset", 0), whole(request.query_params, "limit", 50)
-    return _checked(offset, "offset", "query"), min(_checked(limit, "limit", "query"), MAX_PAGE)
-
-
-def _body_paging(body: Row) -> tuple[int, int]:
-    offset, limit = body.get("page_offset", 0), body.get("page_limit", MAX_PAGE)
-    return _checked(offset, "page_offset", "body"), min(_checked(limit, "page_limit", "body"), MAX_PAGE)
-
-
-def _checked(value: Any, name: str, place: str) -> int:
-    if isinstance(value, int) and value >= 0:
-        return value
-    message = "Input should be greater than or equal to 0"
-    raise Refused(422, [{"type": "greater_than_equal", "loc": [place, name], "msg": message, "input": str(value)}])
-
-
-def _parsed(text: str, name: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        message = "Input should be a valid datetime"
-        raise Refused(
-            422, [{"type": "datetime_parsing", "loc": ["query", name], "msg": message, "input": text}]
-        ) from None
-    if instant.tzinfo is None:
-        raise Refused(500, {"reason": "Database error", "statement": "hidden", "orig_error": "naive datetime"})
-    return instant
