@@ -289,7 +289,7 @@ def _ms(start: str, end: str) -> str:
 
 def _sane(instant: str) -> str:
     """Instants outside 1970-2200 are slips of a vendor's clock or sentinels ("0001-01-01"): as good as null."""
-    return f"CASE WHEN {instant} BETWEEN '1970-01-01Z'::TIMESTAMPTZ AND '2200-01-01Z'::TIMESTAMPTZ THEN {instant} END"
+    return f"CASE WHEN {instant} BETWEEN '1970-01-01 00:00:00+00'::TIMESTAMPTZ AND '2200-01-01 00:00:00+00'::TIMESTAMPTZ THEN {instant} END"
 
 
 _INCOMING_STEPS = f"""
