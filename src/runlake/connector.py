@@ -82,7 +82,8 @@ class Feed:
 
 @dataclass(slots=True)
 class Page:
-    """Some runs of a feed and where the walk could be taken up again after them (None: nothing follows)."""
+    """Some runs of a feed, and where a walk can be taken up again after them: None where it cannot, or where nothing
+    follows. The end of a walk is the end of the generator."""
 
     runs: list[Run]
     cursor: str | None = None

@@ -143,7 +143,7 @@ def _load(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 def _arrow(batch: Batch, rows: Sequence[int]) -> tuple[pa.Table, pa.Table]:
     runs = [batch.runs[row] for row in rows]
     statuses = [batch.statuses[run.vendor_status] for run in runs]
-    # An open run has no end: Airflow, for one, goes on showing the old end of a cleared task.
+    # An open run has no end: some vendors go on showing the old one when a run is reopened.
     finished = [
         run.finished_at if status.is_final or status is RunStatus.UNKNOWN else None
         for run, status in zip(runs, statuses, strict=True)
