@@ -103,8 +103,8 @@ class Store:
         """What is known of a source. Makes it known if it is new, and applies a changed status mapping to history."""
 
         def work(con: duckdb.DuckDBPyConnection) -> SourceState:
-            if not con.execute("SELECT 1 FROM ledger.sources WHERE source = ?", [source]).fetchall():
-                con.execute("INSERT INTO ledger.sources VALUES (?, ?, ?, NULL, NULL)", [source, vendor, title])
+            if not con.execute("SELECT 1 FROM rl.sources WHERE source = ?", [source]).fetchall():
+                con.execute("INSERT INTO rl.sources VALUES (?, ?, ?, NULL, NULL)", [source, vendor, title])
             changed = mapping.put(con, source, vendor, tables)
             changes = mapping.remap(con, source, at) if changed else []
             state = _books.load(con, source)
@@ -183,9 +183,7 @@ class Store:
 
     async def audit(self) -> int:
         """How many rows of `runs` share a run_key with another: always 0, or uniqueness has been lost."""
-        query = (
-            "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM ledger.runs GROUP BY run_key HAVING n > 1)"
-        )
+        query = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM rl.runs GROUP BY run_key HAVING n > 1)"
         return int((await self._do(lambda: self._connection.execute(query).fetchall()))[0][0])
 
     async def publish(self, as_of: datetime) -> Path:

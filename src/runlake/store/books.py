@@ -113,14 +113,14 @@ class SourceState:
 
 def load(con: duckdb.DuckDBPyConnection, source: str) -> SourceState:
     feeds = [
-        FeedState(**row) for row in rows(con, "SELECT * EXCLUDE (source) FROM ledger.feeds WHERE source = ?", [source])
+        FeedState(**row) for row in rows(con, "SELECT * EXCLUDE (source) FROM rl.feeds WHERE source = ?", [source])
     ]
     watched = [
         Watched(ref=RunRef(row.pop("pipeline_id"), row.pop("run_id"), row.pop("attempt")), **row)
-        for row in rows(con, "SELECT * EXCLUDE (source, run_key) FROM ledger.watched WHERE source = ?", [source])
+        for row in rows(con, "SELECT * EXCLUDE (source, run_key) FROM rl.watched WHERE source = ?", [source])
     ]
     tracked = [
-        Tracked(**row) for row in rows(con, "SELECT * EXCLUDE (source) FROM ledger.tracked WHERE source = ?", [source])
+        Tracked(**row) for row in rows(con, "SELECT * EXCLUDE (source) FROM rl.tracked WHERE source = ?", [source])
     ]
     return SourceState({(f.purpose, f.feed): f for f in feeds}, watched, {t.handle: t for t in tracked})
 
@@ -130,7 +130,7 @@ def keep_watch(con: duckdb.DuckDBPyConnection, books: Books) -> None:
     source = books.sync.source
     for watched in books.watch:
         key = run_key(source, watched.ref)
-        con.execute("DELETE FROM ledger.watched WHERE run_key = ?::UUID", [key])
+        con.execute("DELETE FROM rl.watched WHERE run_key = ?::UUID", [key])
         row = asdict(watched)
         _insert(con, "watched", {"source": source, "run_key": key, **row.pop("ref"), **row})
 
@@ -140,25 +140,25 @@ def keep(con: duckdb.DuckDBPyConnection, books: Books) -> None:
     sync, source = books.sync, books.sync.source
     for state in books.feeds:
         con.execute(
-            "DELETE FROM ledger.feeds WHERE source = ? AND purpose = ? AND feed = ?",
+            "DELETE FROM rl.feeds WHERE source = ? AND purpose = ? AND feed = ?",
             [source, state.purpose, state.feed],
         )
         _insert(con, "feeds", {"source": source, **asdict(state)})
-    _each(con, "DELETE FROM ledger.watched WHERE run_key = ?::UUID", [[key] for key in books.forget])
+    _each(con, "DELETE FROM rl.watched WHERE run_key = ?::UUID", [[key] for key in books.forget])
     for key, created_at, at, request in books.vanished:
         _vanish(con, sync.sync_id, key, created_at, at, request)
     for tracked in books.tracked:
-        con.execute("DELETE FROM ledger.tracked WHERE source = ? AND handle = ?", [source, tracked.handle])
+        con.execute("DELETE FROM rl.tracked WHERE source = ? AND handle = ?", [source, tracked.handle])
         _insert(con, "tracked", {"source": source, **asdict(tracked)})
     _keep_pipelines(con, source, books.pipelines, sync.started_at)
     sync.open_runs = con.execute(
-        "SELECT count(*) FROM ledger.watched WHERE source = ? AND why = 'open'", [source]
+        "SELECT count(*) FROM rl.watched WHERE source = ? AND why = 'open'", [source]
     ).fetchall()[0][0]
-    con.execute("DELETE FROM ledger.syncs WHERE sync_id = ?::UUID", [sync.sync_id])
+    con.execute("DELETE FROM rl.syncs WHERE sync_id = ?::UUID", [sync.sync_id])
     _insert(con, "syncs", asdict(sync))
     if sync.observed_through is not None:
         con.execute(
-            "UPDATE ledger.sources SET observed_through = ?, first_synced_at = coalesce(first_synced_at, ?) "
+            "UPDATE rl.sources SET observed_through = ?, first_synced_at = coalesce(first_synced_at, ?) "
             "WHERE source = ?",
             [sync.observed_through, sync.started_at, source],
         )
@@ -169,27 +169,27 @@ def _vanish(
 ) -> None:
     known = "run_key = ?::UUID AND vanished_at IS NULL" + (" AND created_at = ?" if created_at else "")
     values: list[Any] = [key, created_at] if created_at else [key]
-    con.execute(f"UPDATE ledger.runs SET vanished_at = ?, observed_at = ? WHERE {known}", [at, at, *values])
+    con.execute(f"UPDATE rl.runs SET vanished_at = ?, observed_at = ? WHERE {known}", [at, at, *values])
     known = known.replace("vanished_at IS NULL", "vanished_at = ?")
     con.execute(
-        "INSERT INTO ledger.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'id' AS read_by, ? AS request "
-        f"FROM ledger.runs WHERE {known}",
+        "INSERT INTO rl.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'id' AS read_by, ? AS request "
+        f"FROM rl.runs WHERE {known}",
         [sync_id, request, key, at, *values[1:]],
     )
-    con.execute("DELETE FROM ledger.watched WHERE run_key = ?::UUID", [key])
+    con.execute("DELETE FROM rl.watched WHERE run_key = ?::UUID", [key])
 
 
 def _keep_pipelines(con: duckdb.DuckDBPyConnection, source: str, pipelines: Sequence[Pipeline], at: datetime) -> None:
     if not pipelines:
         return
     known = dict(
-        con.execute("SELECT pipeline_id, first_seen_at FROM ledger.pipelines WHERE source = ?", [source]).fetchall()
+        con.execute("SELECT pipeline_id, first_seen_at FROM rl.pipelines WHERE source = ?", [source]).fetchall()
     )
-    con.execute("DELETE FROM ledger.pipelines WHERE source = ?", [source])
+    con.execute("DELETE FROM rl.pipelines WHERE source = ?", [source])
     kept = {p.pipeline_id: p for p in pipelines}
     _each(
         con,
-        "INSERT INTO ledger.pipelines VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO rl.pipelines VALUES (?, ?, ?, ?, ?, ?, ?)",
         [[source, p.pipeline_id, p.name, p.url, p.paused, known.get(p.pipeline_id, at), at] for p in kept.values()],
     )
 
@@ -215,4 +215,4 @@ def rows(
 
 def close_interrupted(con: duckdb.DuckDBPyConnection, at: datetime) -> None:
     """Syncs that were running when their process died: we hold the file's lock, so none of them can still be."""
-    con.execute("UPDATE ledger.syncs SET outcome = 'interrupted', finished_at = ? WHERE outcome = 'running'", [at])
+    con.execute("UPDATE rl.syncs SET outcome = 'interrupted', finished_at = ? WHERE outcome = 'running'", [at])

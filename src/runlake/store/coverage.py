@@ -18,7 +18,7 @@ _FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_fina
 def stored(con: duckdb.DuckDBPyConnection, source: str, keys: Sequence[str]) -> set[str]:
     """Which of these run_keys the ledger holds."""
     found = con.execute(
-        "SELECT run_key::VARCHAR FROM ledger.runs WHERE source = ? AND run_key IN (SELECT unnest(?::VARCHAR[])::UUID)",
+        "SELECT run_key::VARCHAR FROM rl.runs WHERE source = ? AND run_key IN (SELECT unnest(?::VARCHAR[])::UUID)",
         [source, list(keys)],
     ).fetchall()
     return {key.replace("-", "") for (key,) in found}
@@ -43,7 +43,7 @@ def unseen(
     found = rows(
         con,
         f"""
-        SELECT pipeline_id, run_id, attempt, created_at, observed_at FROM ledger.runs
+        SELECT pipeline_id, run_id, attempt, created_at, observed_at FROM rl.runs
         WHERE source = $source AND created_at BETWEEN $since AND $until AND vanished_at IS NULL AND status IN ({_FINAL})
           AND run_key NOT IN (SELECT run_key FROM seen_keys)
           AND NOT EXISTS (SELECT 1 FROM unnest($failed::VARCHAR[]) AS u(f)
@@ -96,10 +96,10 @@ def compare(
                coalesce(list(l.run_id ORDER BY l.run_id) FILTER (r.run_key IS NULL), []) AS missing_run_ids,
                $at::TIMESTAMPTZ AS checked_at
         FROM listed_runs l
-        LEFT JOIN (SELECT DISTINCT run_key FROM ledger.runs WHERE source = $source) r ON r.run_key = l.run_key
+        LEFT JOIN (SELECT DISTINCT run_key FROM rl.runs WHERE source = $source) r ON r.run_key = l.run_key
         GROUP BY ALL
         """,
         {"source": source, "at": at},
     )
-    con.execute("INSERT INTO ledger.coverage BY NAME FROM compared")
+    con.execute("INSERT INTO rl.coverage BY NAME FROM compared")
     return rows(con, "SELECT * EXCLUDE (source, checked_at) FROM compared ORDER BY day, pipeline_id")

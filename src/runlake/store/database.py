@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
         with translated(path):
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET preserve_insertion_order = true")
-            # Either major version reads this storage format.
-            options = "READ_ONLY" if read_only else "STORAGE_VERSION 'v1.5.0'"
-            con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS lake ({options})")
+            # Either major version reads this storage format; the format of an existing file cannot be lowered.
+            options = "(READ_ONLY)" if read_only else "" if path.exists() else "(STORAGE_VERSION 'v1.5.0')"
+            con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS lake {options}")
             con.execute("USE lake")
             if not read_only:
                 _migrate(con, path)
@@ -79,47 +80,65 @@ def require_space(path: Path) -> None:
 
 
 def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    steps = sorted(
-        (f for f in (files(__package__) / "schema").iterdir() if f.name.endswith(".sql")), key=lambda f: f.name
-    )
-    newest = int(steps[-1].name[:4])
-    has_versions = con.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'schema_version'"
-    ).fetchall()[0][0]
-    have = con.execute("SELECT max(version) FROM main.schema_version").fetchall()[0][0] if has_versions else 0
+    """Brings tables and views up to this version, after keeping a copy of a ledger whose tables are older."""
+    steps = {int(file.name[:4]): file.read_text(encoding="utf-8") for file in (files(__package__) / "schema").iterdir()}
+    views, newest = _views(), max(steps)
+    digest = blake2b("".join(views).encode(), digest_size=8).hexdigest()
+    tables = {
+        name
+        for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()
+    }
+    have, have_views = 0, None
+    if "schema_version" in tables:
+        have, have_views = con.execute(
+            "SELECT max(version), arg_max(views, applied_at) FROM main.schema_version"
+        ).fetchall()[0]
+    elif tables:
+        raise StoreError(f"{path} is a DuckDB file of something else; name another file as `database` in the config")
     if have > newest:
         raise StoreError(f"{path} has schema {have}, this runlake knows {newest}: upgrade runlake; nothing was changed")
-    if (
-        not has_versions
-        and con.execute("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()[0][0]
-    ):
-        raise StoreError(f"{path} is a DuckDB file of something else; name another file as `database` in the config")
-    if have == newest:
+    if (have, have_views) == (newest, digest):
         return
-    if have:
+    if 0 < have < newest:
         con.execute("CHECKPOINT lake")
         shutil.copyfile(path, path.with_name(f"{path.name}.schema-{have}.bak"))
     con.execute("BEGIN")
     con.execute(
-        "CREATE TABLE IF NOT EXISTS main.schema_version (version INTEGER, applied_at TIMESTAMPTZ, runlake VARCHAR)"
+        "CREATE TABLE IF NOT EXISTS main.schema_version "
+        "(version INTEGER, applied_at TIMESTAMPTZ, runlake VARCHAR, views VARCHAR)"
     )
-    for step in steps:
-        version = int(step.name[:4])
-        if version > have:
-            con.execute(step.read_text(encoding="utf-8"))
-            con.execute("INSERT INTO main.schema_version VALUES (?, ?, ?)", [version, datetime.now(UTC), __version__])
-    _define_views(con)
+    for version in sorted(set(steps) - set(range(have + 1))):
+        con.execute(steps[version])
+    for view in views:
+        con.execute(view)
+    _comment_inherited_columns(con)
+    con.execute("INSERT INTO main.schema_version VALUES (?, ?, ?, ?)", [newest, datetime.now(UTC), __version__, digest])
     con.execute("COMMIT")
 
 
-def _define_views(con: duckdb.DuckDBPyConnection) -> None:
-    """The public views, made anew at each migration. Their order in `VIEWS` is that of who reads whom."""
+def _views() -> list[str]:
+    """The statements that define the public views and what they need."""
     cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
-    con.execute(f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END")
-    for name in VIEWS:
-        con.execute((files(__package__) / "views" / f"{name}.sql").read_text(encoding="utf-8"))
+    macro = f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END"
+    folder = files(__package__) / "views"
+    return [macro, *((folder / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS)]
 
 
+def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:
+    """Columns that a view takes over from `runs` are described there, once."""
+    inherited = con.execute(
+        """
+        SELECT c.table_name, c.column_name, r.comment
+        FROM duckdb_columns() c JOIN duckdb_columns() r USING (database_name, schema_name, column_name)
+        WHERE c.database_name = 'lake' AND c.schema_name = 'main' AND c.comment IS NULL
+          AND r.table_name = 'runs' AND r.comment IS NOT NULL
+        """
+    ).fetchall()
+    for view, column, comment in inherited:
+        con.execute(f"COMMENT ON COLUMN {view}.{column} IS '{comment.replace(chr(39), chr(39) * 2)}'")
+
+
+# In the order of who reads whom; also the order of the data dictionary.
 VIEWS = (
     "runs",
     "steps",

@@ -32,14 +32,14 @@ def put(
     }
     stored = {
         (row["level"], row["vendor_status"]): (row["status"], row["origin"])
-        for row in rows(con, "SELECT * FROM ledger.status_map WHERE source = ?", [source])
+        for row in rows(con, "SELECT * FROM rl.status_map WHERE source = ?", [source])
     }
     if wanted == stored:
         return False
-    con.execute("DELETE FROM ledger.status_map WHERE source = ?", [source])
+    con.execute("DELETE FROM rl.status_map WHERE source = ?", [source])
     for (level, word), (status, origin) in wanted.items():
         con.execute(
-            "INSERT INTO ledger.status_map VALUES (?, ?, ?, ?, ?, ?)", [source, vendor, level, word, status, origin]
+            "INSERT INTO rl.status_map VALUES (?, ?, ?, ?, ?, ?)", [source, vendor, level, word, status, origin]
         )
     return True
 
@@ -62,12 +62,12 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
         return changes
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE remapped AS SELECT t.run_key, coalesce(m.status, 'unknown') AS status "
-        f"FROM ledger.runs t {_JOIN}",
+        f"FROM rl.runs t {_JOIN}",
         ["run", source],
     )
     con.execute(
         f"""
-        UPDATE ledger.runs AS t SET status = r.status, observed_at = $at,
+        UPDATE rl.runs AS t SET status = r.status, observed_at = $at,
           finished_at = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.finished_at END,
           duration_ms = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.duration_ms END
         FROM remapped r WHERE r.run_key = t.run_key
@@ -75,24 +75,22 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
         {"at": at},
     )
     con.execute(
-        "INSERT INTO ledger.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'remap' AS read_by, '' AS request "
-        "FROM ledger.runs WHERE run_key IN (SELECT run_key FROM remapped)",
+        "INSERT INTO rl.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'remap' AS read_by, '' AS request "
+        "FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)",
         [str(uuid4())],
     )
     con.execute(
-        f"UPDATE ledger.steps AS u SET status = coalesce(m.status, 'unknown') FROM ledger.steps t {_JOIN} "
+        f"UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown') FROM rl.steps t {_JOIN} "
         "AND t.run_key = u.run_key AND t.step_no = u.step_no",
         ["step", source],
     )
-    con.execute(
-        f"DELETE FROM ledger.watched WHERE run_key IN (SELECT run_key FROM remapped WHERE status IN ({_FINAL}))"
-    )
+    con.execute(f"DELETE FROM rl.watched WHERE run_key IN (SELECT run_key FROM remapped WHERE status IN ({_FINAL}))")
     con.execute(
         f"""
-        INSERT INTO ledger.watched
-        SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0 FROM ledger.runs
+        INSERT INTO rl.watched
+        SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0 FROM rl.runs
         WHERE run_key IN (SELECT run_key FROM remapped WHERE status NOT IN ({_FINAL})) AND vanished_at IS NULL
-          AND run_key NOT IN (SELECT run_key FROM ledger.watched)
+          AND run_key NOT IN (SELECT run_key FROM rl.watched)
         """,
         {"at": at},
     )
@@ -100,6 +98,6 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
 
 
 _JOIN = (
-    "LEFT JOIN ledger.status_map m ON m.source = t.source AND m.level = ? AND m.vendor_status = t.vendor_status "
+    "LEFT JOIN rl.status_map m ON m.source = t.source AND m.level = ? AND m.vendor_status = t.vendor_status "
     "WHERE t.source = ? AND t.status <> coalesce(m.status, 'unknown')"
 )

@@ -20,8 +20,8 @@ def published_path(database: Path) -> Path:
 def publish(con: duckdb.DuckDBPyConnection, database: Path, as_of: datetime) -> Path:
     """Swaps in a fresh copy, stamped `as_of`. Only for the thread that writes: without CHECKPOINT, or beside a write,
     a copy is torn. Readers that hold the old copy keep it."""
-    con.execute("DELETE FROM ledger.publication")
-    con.execute("INSERT INTO ledger.publication VALUES (?)", [as_of])
+    con.execute("DELETE FROM rl.publication")
+    con.execute("INSERT INTO rl.publication VALUES (?)", [as_of])
     con.execute("CHECKPOINT lake")
     target = published_path(database)
     fresh = target.with_name(f"{target.name}.tmp")

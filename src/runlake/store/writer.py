@@ -1,7 +1,7 @@
 """Rows, history and bookkeeping in one transaction.
 
 A batch of runs as seen becomes Arrow tables; all else is SQL: which runs are new, which changed, what is kept of the
-stored row where this answer does not show it. Python touches each value once. Everything that reads `ledger.runs`
+stored row where this answer does not show it. Python touches each value once. Everything that reads `rl.runs`
 names a range of `created_at`, so that zone maps leave out the history: that is why it never changes for a stored run.
 """
 
@@ -81,29 +81,29 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
             "count(*) FILTER (NOT is_new AND (changed OR steps_changed)) FROM fresh"
         ).fetchall()[0]
         if new:
-            con.execute(f"INSERT INTO ledger.runs BY NAME SELECT {_COLUMNS} FROM fresh WHERE is_new")
+            con.execute(f"INSERT INTO rl.runs BY NAME SELECT {_COLUMNS} FROM fresh WHERE is_new")
         if stored:
             con.execute(
-                "MERGE INTO ledger.runs t USING "
+                "MERGE INTO rl.runs t USING "
                 f"(SELECT {_COLUMNS} FROM fresh WHERE NOT is_new AND (changed OR steps_changed)) s "
                 f"ON t.run_key = s.run_key AND t.created_at {between} WHEN MATCHED THEN UPDATE SET {_ASSIGNMENTS}"
             )
         if new or changed:
             con.execute(
-                f"INSERT INTO ledger.run_snapshots BY NAME SELECT {_COLUMNS}, ?::UUID AS sync_id, read_by, request "
+                f"INSERT INTO rl.run_snapshots BY NAME SELECT {_COLUMNS}, ?::UUID AS sync_id, read_by, request "
                 "FROM fresh WHERE is_new OR changed",
                 [sync_id],
             )
         if steps and stored:
             con.execute(
-                f"DELETE FROM ledger.steps WHERE run_created_at {between} AND run_key IN "
+                f"DELETE FROM rl.steps WHERE run_created_at {between} AND run_key IN "
                 "(SELECT run_key FROM fresh WHERE steps_changed AND NOT is_new)"
             )
         if steps:
             con.execute(_INSERT_STEPS)
         if batch.store_payloads:
             con.execute(
-                "INSERT INTO ledger.run_payloads SELECT run_key, observed_at, payload FROM fresh "
+                "INSERT INTO rl.run_payloads SELECT run_key, observed_at, payload FROM fresh "
                 "WHERE payload IS NOT NULL AND (is_new OR changed OR steps_changed)"
             )
         con.execute(_WATCH)
@@ -289,7 +289,8 @@ def _ms(start: str, end: str) -> str:
 
 def _sane(instant: str) -> str:
     """Instants outside 1970-2200 are slips of a vendor's clock or sentinels ("0001-01-01"): as good as null."""
-    return f"CASE WHEN {instant} BETWEEN '1970-01-01 00:00:00+00'::TIMESTAMPTZ AND '2200-01-01 00:00:00+00'::TIMESTAMPTZ THEN {instant} END"
+    low, high = "'1970-01-01 00:00:00+00'::TIMESTAMPTZ", "'2200-01-01 00:00:00+00'::TIMESTAMPTZ"
+    return f"CASE WHEN {instant} BETWEEN {low} AND {high} THEN {instant} END"
 
 
 _INCOMING_STEPS = f"""
@@ -311,7 +312,7 @@ LEFT JOIN (SELECT row_no, md5_number_lower(string_agg(concat_ws(chr(31), step_id
              coalesce(name, ''), coalesce(epoch_us(started_at), 0), coalesce(epoch_us(finished_at), 0),
              coalesce(error_message, '')), chr(30) ORDER BY step_no)) AS digest
            FROM incoming_steps GROUP BY row_no) s ON s.row_no = a.row_no
-LEFT JOIN ledger.watched w ON w.run_key = a.run_key::UUID AND w.created_at IS NOT NULL
+LEFT JOIN rl.watched w ON w.run_key = a.run_key::UUID AND w.created_at IS NOT NULL
 """
 
 # Stretches of time at least two days apart; from the ninth on they share one. A day of slack on both sides covers runs
@@ -330,7 +331,7 @@ FROM clusters GROUP BY cluster ORDER BY cluster
 _FRESH = f"""
 CREATE OR REPLACE TEMP TABLE fresh AS
 WITH known AS (
-  SELECT * FROM ledger.runs WHERE created_at {{between}}
+  SELECT * FROM rl.runs WHERE created_at {{between}}
     AND run_key IN (SELECT run_key FROM incoming JOIN clusters USING (row_no) WHERE cluster = {{cluster}})),
 merged AS (
   SELECT i.* REPLACE (
@@ -358,7 +359,7 @@ FROM hashed
 """
 
 _INSERT_STEPS = """
-INSERT INTO ledger.steps
+INSERT INTO rl.steps
 SELECT f.run_key, f.created_at, f.source, s.step_no, s.step_id, s.name, s.kind, s.status, s.vendor_status, s.started_at,
        s.finished_at, s.duration_ms, s.error_code, s.error_message, f.observed_at
 FROM incoming_steps s JOIN fresh f USING (row_no) WHERE f.steps_changed
@@ -368,7 +369,7 @@ _WATCH = f"""
 CREATE OR REPLACE TEMP TABLE still_open AS
 SELECT f.source, f.run_key, f.pipeline_id, f.run_id, f.attempt, 'open' AS why, f.created_at,
        coalesce(w.since, f.observed_at) AS since, f.observed_at AS read_at, coalesce(w.reads, 0) + 1 AS reads
-FROM fresh f LEFT JOIN ledger.watched w ON w.run_key = f.run_key WHERE f.status NOT IN ({_FINAL});
-DELETE FROM ledger.watched WHERE run_key IN (SELECT run_key FROM fresh);
-INSERT INTO ledger.watched SELECT * FROM still_open
+FROM fresh f LEFT JOIN rl.watched w ON w.run_key = f.run_key WHERE f.status NOT IN ({_FINAL});
+DELETE FROM rl.watched WHERE run_key IN (SELECT run_key FROM fresh);
+INSERT INTO rl.watched SELECT * FROM still_open
 """

@@ -1,6 +1,6 @@
 CREATE OR REPLACE VIEW coverage AS
 SELECT source, pipeline_id, day, expected, stored, missing, missing_run_ids, checked_at
-FROM ledger.coverage
+FROM rl.coverage
 QUALIFY row_number() OVER (PARTITION BY source, pipeline_id, day ORDER BY checked_at DESC) = 1;
 COMMENT ON VIEW coverage IS 'How complete is the ledger? For each pipeline and UTC day, the newest comparison of the vendor''s own unfiltered list with what was stored.';
 COMMENT ON COLUMN coverage.source IS 'The configured account at a vendor.';

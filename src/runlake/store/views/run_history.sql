@@ -3,8 +3,8 @@ SELECT s.run_key, s.source, s.vendor, s.pipeline_id, s.pipeline_name, s.run_id, 
        coalesce(m.status, 'unknown') AS status, s.status AS status_then, s.vendor_status, s.created_at, s.started_at,
        s.finished_at, s.duration_ms, s.error_code, s.error_message, s.vanished_at, s.observed_at, s.read_by, s.request,
        s.sync_id
-FROM ledger.run_snapshots s
-LEFT JOIN ledger.status_map m ON m.source = s.source AND m.level = 'run' AND m.vendor_status = s.vendor_status;
+FROM rl.run_snapshots s
+LEFT JOIN rl.status_map m ON m.source = s.source AND m.level = 'run' AND m.vendor_status = s.vendor_status;
 COMMENT ON VIEW run_history IS 'What did we know, and when? One row for each change seen of a run. "As known at T": the last row of each run with observed_at <= T.';
 COMMENT ON COLUMN run_history.run_key IS 'The run.';
 COMMENT ON COLUMN run_history.source IS 'The configured account at a vendor.';

@@ -4,7 +4,7 @@ SELECT run_key, source, vendor, pipeline_id, pipeline_name, run_id, attempt, run
        status_outcome(status) AS outcome, vendor_status, created_at, created_date, started_at, finished_at, updated_at,
        queued_ms, duration_ms, trigger, triggered_by, parent_run_key, error_code, error_message, run_url, labels, metrics,
        first_seen_at, observed_at, vanished_at
-FROM ledger.runs;
+FROM rl.runs;
 COMMENT ON VIEW runs IS 'Which runs are there? One row for each run and attempt, as last seen. Vanished runs are included: filter on vanished_at.';
 COMMENT ON COLUMN runs.run_key IS '128-bit hash of source, pipeline_id, run_id and attempt.';
 COMMENT ON COLUMN runs.source IS 'The configured account at a vendor.';

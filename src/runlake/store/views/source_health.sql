@@ -3,13 +3,13 @@ SELECT n.source, n.vendor, n.observed_through, l.sync_id, l.kind, l.started_at A
        l.error_class, l.error, g.finished_at AS last_good_at, l.new_runs, l.changed_runs, l.open_runs, l.unknown_runs,
        l.unreadable, l.requests, l.bytes, l.retries, l.waited_ms, l.skew_s, l.notes,
        coalesce(f.failures, 0) AS failures_since_good
-FROM ledger.sources n
-LEFT JOIN (SELECT * FROM ledger.syncs WHERE kind = 'sync'
+FROM rl.sources n
+LEFT JOIN (SELECT * FROM rl.syncs WHERE kind = 'sync'
            QUALIFY row_number() OVER (PARTITION BY source ORDER BY started_at DESC) = 1) l USING (source)
-LEFT JOIN (SELECT source, max(finished_at) AS finished_at FROM ledger.syncs WHERE kind = 'sync' AND outcome = 'ok'
+LEFT JOIN (SELECT source, max(finished_at) AS finished_at FROM rl.syncs WHERE kind = 'sync' AND outcome = 'ok'
            GROUP BY source) g USING (source)
-LEFT JOIN (SELECT s.source, count(*) AS failures FROM ledger.syncs s
-           LEFT JOIN (SELECT source, max(started_at) AS started_at FROM ledger.syncs WHERE kind = 'sync' AND outcome = 'ok'
+LEFT JOIN (SELECT s.source, count(*) AS failures FROM rl.syncs s
+           LEFT JOIN (SELECT source, max(started_at) AS started_at FROM rl.syncs WHERE kind = 'sync' AND outcome = 'ok'
                       GROUP BY source) o USING (source)
            WHERE s.kind = 'sync' AND s.outcome = 'failed' AND (o.started_at IS NULL OR s.started_at > o.started_at)
            GROUP BY s.source) f USING (source);

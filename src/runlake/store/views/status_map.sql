@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW status_map AS
-SELECT source, vendor, level, vendor_status, status, status_outcome(status) AS outcome, origin FROM ledger.status_map;
+SELECT source, vendor, level, vendor_status, status, status_outcome(status) AS outcome, origin FROM rl.status_map;
 COMMENT ON VIEW status_map IS 'Which word of a vendor means what? The mapping in force, source by source.';
 COMMENT ON COLUMN status_map.source IS 'The configured account at a vendor.';
 COMMENT ON COLUMN status_map.vendor IS 'The name of the connector.';

@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW steps AS
 SELECT run_key, source, step_no, step_id, name, kind, status, status_outcome(status) AS outcome, vendor_status, started_at,
        finished_at, duration_ms, error_code, error_message, observed_at
-FROM ledger.steps;
+FROM rl.steps;
 COMMENT ON VIEW steps IS 'What did each run consist of? One row for each part of a run, as last seen; join runs on run_key.';
 COMMENT ON COLUMN steps.run_key IS 'The run that it is a part of.';
 COMMENT ON COLUMN steps.source IS 'The configured account at a vendor.';
