@@ -196,7 +196,7 @@ def _keep_pipelines(con: duckdb.DuckDBPyConnection, source: str, pipelines: Sequ
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
     names, marks = ", ".join(row), ", ".join("?" for _ in row)
-    con.execute(f"INSERT INTO ledger.{table} ({names}) VALUES ({marks})", list(row.values()))
+    con.execute(f"INSERT INTO rl.{table} ({names}) VALUES ({marks})", list(row.values()))
 
 
 def _each(con: duckdb.DuckDBPyConnection, statement: str, values: Iterable[list[Any]]) -> None:

@@ -65,7 +65,7 @@ def _advice(path: Path, text: str) -> str:
         return f"{path} is damaged or not a DuckDB file; put a backup in its place, or move it away to start anew"
     if "newer version" in text or "version number" in text:
         return f"{path} was written by a newer DuckDB; upgrade runlake's duckdb package"
-    if "Cannot open file" in text or "No such file" in text or "does not exist" in text:
+    if "Cannot open file" in text or "No such file" in text:
         return f"cannot open {path}: {text.rsplit(': ', 1)[-1].lower()}; check the folder of `database` in the config"
     return f"{path}: {text.splitlines()[0]}"
 

@@ -55,7 +55,7 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
         changes += rows(
             con,
             f"SELECT ? AS level, t.vendor_status, t.status AS before, coalesce(m.status, 'unknown') AS after, "
-            f"count(*) AS rows FROM ledger.{table} t {_JOIN} GROUP BY ALL ORDER BY ALL",
+            f"count(*) AS rows FROM rl.{table} t {_JOIN} GROUP BY ALL ORDER BY ALL",
             [level, level, source],
         )
     if dry_run or not changes:
