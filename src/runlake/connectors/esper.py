@@ -195,7 +195,7 @@ class Esper(Connector[EsperSettings]):
             if found is None:
                 raise UnexpectedResponse(f"GET {where}: the answer's shape has changed: it has no list of results")
             following = http.relative(found.next) if found.next else None
-            if False:
+            if following is not None and following == here:
                 raise UnexpectedResponse(f"GET {where}: the next page is the page itself, {following}")
             yield found.results, following, found.count
             if following is None:
