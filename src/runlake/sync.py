@@ -428,7 +428,7 @@ class _Attempt:
 
     async def _detailed(self, taken: list[tuple[str, Run]], observed_at: datetime) -> list[tuple[str, Run]]:
         """The same runs; those that are new or changed completed by what lists leave out."""
-        probe = replace(self._batch, store_payloads=False, keys=[], runs=[], observed_at=[], read_by=[], request=[])
+        probe = replace(_batch(self._source), store_payloads=False)
         wanted = dict(taken)
         if self._source.steps == "failed":
             failed = Outcome.FAILURE

@@ -21,13 +21,22 @@ MESSAGE_CHARS = 4000
 NAME_CHARS = 500
 ID_CHARS = 1000
 
+FLATTENED_AT = 200
+
+_Sighting = tuple[Run, datetime, str, str]
+"""The run, when it was seen, how it was read, and what was asked."""
+
 _FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_final)
 _TIME = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(slots=True)
 class Batch:
-    """Runs of one source as seen, in the order seen. Where one is met twice the later sighting counts."""
+    """Runs of one source as seen, in the order seen. Where one is met twice the later sighting counts.
+
+    Runs become columns a few hundred at a time: kept as objects until a commit of 5,000, they cost more in garbage
+    collections than in parsing.
+    """
 
     source: str
     vendor: str
@@ -35,20 +44,32 @@ class Batch:
     step_statuses: StatusTable
     store_payloads: bool = True
     keys: list[str] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    observed_at: list[datetime] = field(default_factory=list)
-    read_by: list[str] = field(default_factory=list)
-    request: list[str] = field(default_factory=list)
+    _seen: list[_Sighting] = field(default_factory=list)
+    _columns: list[tuple[pa.Table, pa.Table]] = field(default_factory=list)
 
     def add(self, key: str, run: Run, observed_at: datetime, read_by: str, request: str) -> None:
         self.keys.append(key)
-        self.runs.append(run)
-        self.observed_at.append(observed_at)
-        self.read_by.append(read_by)
-        self.request.append(request)
+        self._seen.append((run, observed_at, read_by, request))
+        if len(self._seen) >= FLATTENED_AT:
+            self._flatten()
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """The runs, each once, and the steps of every sighting: `row_no` joins them."""
+        if self._seen or not self._columns:
+            self._flatten()
+        runs, steps = (pa.concat_tables(tables) for tables in zip(*self._columns, strict=True))
+        last = {key: row for row, key in enumerate(self.keys)}
+        if len(last) < len(self.keys):
+            runs = runs.filter(pa.array([last[key] == row for row, key in enumerate(self.keys)]))
+        return runs, steps
+
+    def _flatten(self) -> None:
+        first = len(self.keys) - len(self._seen)
+        self._columns.append(_arrow(self, first, self.keys[first:], self._seen))
+        self._seen = []
 
 
 @dataclass(slots=True)
@@ -129,9 +150,7 @@ def _compared(con: duckdb.DuckDBPyConnection, batch: Batch) -> Iterable[str]:
 
 
 def _load(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-    last = {key: row for row, key in enumerate(batch.keys)}
-    rows = sorted(last.values()) if len(last) < len(batch.keys) else range(len(batch.keys))
-    runs, steps = _arrow(batch, rows)
+    runs, steps = batch.tables()
     con.register("arrow_runs", runs)
     con.register("arrow_steps", steps)
     con.execute(_INCOMING_STEPS)
@@ -140,8 +159,9 @@ def _load(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     con.unregister("arrow_steps")
 
 
-def _arrow(batch: Batch, rows: Sequence[int]) -> tuple[pa.Table, pa.Table]:
-    runs = [batch.runs[row] for row in rows]
+def _arrow(batch: Batch, first: int, keys: list[str], seen: list[_Sighting]) -> tuple[pa.Table, pa.Table]:
+    """Runs and their steps as columns, numbered from `first` on."""
+    runs = [run for run, *_ in seen]
     statuses = [batch.statuses[run.vendor_status] for run in runs]
     # An open run has no end: some vendors go on showing the old one when a run is reopened.
     finished = [
@@ -149,8 +169,8 @@ def _arrow(batch: Batch, rows: Sequence[int]) -> tuple[pa.Table, pa.Table]:
         for run, status in zip(runs, statuses, strict=True)
     ]
     columns: dict[str, pa.Array[Any]] = {
-        "row_no": pa.array(range(len(runs)), pa.int32()),
-        "run_key": pa.array([batch.keys[row] for row in rows], pa.string()),
+        "row_no": pa.array(range(first, first + len(runs)), pa.int32()),
+        "run_key": pa.array(keys, pa.string()),
         "pipeline_id": _text([r.pipeline_id for r in runs], ID_CHARS),
         "pipeline_name": _text([r.pipeline_name for r in runs], NAME_CHARS),
         "run_id": _text([r.run_id for r in runs], ID_CHARS),
@@ -171,9 +191,9 @@ def _arrow(batch: Batch, rows: Sequence[int]) -> tuple[pa.Table, pa.Table]:
         "run_url": _text([r.run_url for r in runs], MESSAGE_CHARS),
         "labels": pa.array([_labels(r.labels) for r in runs], pa.map_(pa.string(), pa.string())),
         "metrics": pa.array([list(r.metrics.items()) for r in runs], pa.map_(pa.string(), pa.float64())),
-        "observed_at": _instants([batch.observed_at[row] for row in rows]),
-        "read_by": pa.array([batch.read_by[row] for row in rows], pa.string()),
-        "request": pa.array([batch.request[row] for row in rows], pa.string()),
+        "observed_at": _instants([observed_at for _, observed_at, _, _ in seen]),
+        "read_by": pa.array([read_by for _, _, read_by, _ in seen], pa.string()),
+        "request": pa.array([request for *_, request in seen], pa.string()),
         "has_steps": pa.array([r.steps is not None for r in runs], pa.bool_()),
         "payload": pa.array(
             [r.payload.model_dump_json(exclude_none=True) if r.payload is not None else None for r in runs]
@@ -183,7 +203,7 @@ def _arrow(batch: Batch, rows: Sequence[int]) -> tuple[pa.Table, pa.Table]:
         ),
     }
     owned: list[tuple[int, int, Step]] = []
-    for row, run in enumerate(runs):
+    for row, run in enumerate(runs, first):
         if run.steps:
             owned.extend((row, number, step) for number, step in enumerate(run.steps))
     steps = [step for _, _, step in owned]
