@@ -25,6 +25,7 @@ from runlake.http import Sign, VendorHttp, bearer, path
 from runlake.model import Pipeline, Run, RunRef, RunStatus, StatusTable, Step
 from runlake.secret import Secret
 
+_RUNS = "/pipelines/v0/runs/"
 _WORDS = {
     "pending": RunStatus.QUEUED,
     "queued": RunStatus.QUEUED,
@@ -110,9 +111,11 @@ class _ListAnswer(Wire, Generic[R]):
     next: str | None = None
     count: int | None = None
 
-    def unwrapped(self) -> _List[R] | None:
-        if self.content is not None or self.results is None:
+    def unwrapped(self, where: str) -> _List[R]:
+        if self.content is not None:
             return self.content
+        if self.results is None:
+            raise UnexpectedResponse(f"GET {where}: the answer's shape has changed: it has no list of results")
         return _List[R].model_construct(results=self.results, next=self.next, count=self.count)
 
 
@@ -147,7 +150,7 @@ class Esper(Connector[EsperSettings]):
     ) -> AsyncIterator[Page]:
         status = feed.query.partition("=")[2] or None
         async for rows, following, total in self._lists(
-            http, "/pipelines/v0/runs/", _ListAnswer[_Run], cursor, status=status, ordering="-started_at"
+            http, _RUNS, _ListAnswer[_Run], cursor, status=status, ordering="-started_at"
         ):
             yield Page(runs=[self._translate(row) for row in rows], cursor=following, total=total)
 
@@ -178,7 +181,8 @@ class Esper(Connector[EsperSettings]):
         ]
 
     async def probe(self, http: VendorHttp) -> str:
-        await http.get("/pipelines/v0/runs/", into=_ListAnswer[_Run], limit=1)
+        answer = await http.get(_RUNS, into=_ListAnswer[_Run], limit=1)
+        answer.unwrapped(_RUNS)
         return "list runs"
 
     async def _lists(
@@ -191,9 +195,7 @@ class Esper(Connector[EsperSettings]):
                 answer = await http.get(where, into=into, limit=self.settings.page_size, offset=0, **query)
             else:
                 answer = await http.get(http.link(here), into=into)
-            found = answer.unwrapped()
-            if found is None:
-                raise UnexpectedResponse(f"GET {where}: the answer's shape has changed: it has no list of results")
+            found = answer.unwrapped(where)
             following = http.relative(found.next) if found.next else None
             if following is not None and following == here:
                 raise UnexpectedResponse(f"GET {where}: the next page is the page itself, {following}")
