@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,6 +157,20 @@ class Store:
 
     async def close_interrupted(self, at: datetime) -> None:
         await self._transaction(lambda con: _books.close_interrupted(con, at))
+
+    async def track(self, source: str, handles: Sequence[str], at: datetime) -> None:
+        """Keeps handles for the next sync to look up; those that it knows already are looked up again."""
+
+        def work(con: duckdb.DuckDBPyConnection) -> None:
+            for handle in handles:
+                con.execute("DELETE FROM ledger.tracked WHERE source = ? AND handle = ?", [source, handle])
+                _books._insert(con, "tracked", {"source": source, **asdict(Tracked(handle=handle, added_at=at))})
+
+        await self._transaction(work)
+
+    async def tracked(self, source: str) -> dict[str, Tracked]:
+        """What is tracked of a source, by handle."""
+        return await self._do(lambda: _books.load(self._connection, source).tracked)
 
     async def remap(
         self,

@@ -1,0 +1,56 @@
+"""The command line: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+DONE, SOURCE_FAILED, YOUR_MISTAKE, OUR_DATABASE, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
+"""Exit codes. 0 done; 1 a source failed; 2 you wrote something wrong; 3 the database refuses; 130 Ctrl-C."""
+
+
+def main() -> NoReturn:
+    """Runs the command of this process and ends it. An error that runlake foresees is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a locale without the characters of a vendor's text must not end a command
+            reconfigure(errors="replace")
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `runlake sql … | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = NO_READER
+    sys.exit(code)
+
+
+def _run() -> int:
+    import typer  # noqa: PLC0415 (together with what follows: only what a command needs is loaded)
+
+    from runlake.cli import show  # noqa: PLC0415
+    from runlake.cli.app import app  # noqa: PLC0415
+    from runlake.errors import ConfigError, RunlakeError, StoreError  # noqa: PLC0415
+
+    # Newer typers carry a click of their own; its base of usage errors is exported nowhere.
+    usage_error: type[Exception] = typer.BadParameter.__bases__[0]
+    try:
+        return app(standalone_mode=False, prog_name="runlake") or DONE
+    except (KeyboardInterrupt, typer.Abort):
+        show.problem("interrupted; what was read is kept")
+        return INTERRUPTED
+    except ConfigError as error:
+        show.problem(str(error))
+        return YOUR_MISTAKE
+    except StoreError as error:
+        show.problem(str(error))
+        return OUR_DATABASE
+    except RunlakeError as error:
+        show.problem(str(error))
+        return SOURCE_FAILED
+    except usage_error as error:
+        context = getattr(error, "ctx", None)
+        about = f" (see {context.command_path} --help)" if context is not None else ""
+        message = str(getattr(error, "format_message", error.__str__)())
+        show.problem(f"{message[:1].lower()}{message[1:].rstrip('.')}{about}")
+        return YOUR_MISTAKE

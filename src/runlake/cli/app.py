@@ -1,0 +1,341 @@
+"""Every command: its arguments, its help, and which part of runlake does it."""
+
+# ruff: noqa: PLC0415 - imports inside commands keep `runlake --help` fast
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runlake import __version__
+from runlake.cli import DONE, SOURCE_FAILED
+from runlake.cli.show import Format, SqlFormat
+
+if TYPE_CHECKING:
+    from runlake.config import Config
+
+app = typer.Typer(
+    name="runlake",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: fast, and the same bytes everywhere
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+config_app = typer.Typer(no_args_is_help=True, help="About the config file.", rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given before the command."""
+
+    config: Path
+
+    def load(self) -> Config:
+        from runlake import config
+
+        return config.load(self.config)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"runlake {__version__}\n")
+        raise typer.Exit
+
+
+def _source_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For the shell's completion: the sources of the config at hand, without checking it."""
+    import tomllib
+
+    path = Path(ctx.find_root().params.get("config_file") or "runlake.toml")
+    try:
+        sources = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
+        return [name for source in sources if str(name := source.get("name")).startswith(incomplete)]
+    except (OSError, ValueError, AttributeError):
+        return []  # a half-written config completes nothing
+
+
+Sources = Annotated[
+    list[str] | None, typer.Argument(metavar="[SOURCE…]", help="All, unless named.", autocompletion=_source_names)
+]
+OneSource = Annotated[str, typer.Argument(metavar="SOURCE", autocompletion=_source_names)]
+Shape = Annotated[Format, typer.Option("--format", help="For eyes, or the same rows for machines.")]
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config_file: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", envvar="RUNLAKE_CONFIG", help="The config file.")
+    ] = Path("runlake.toml"),
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """One ledger of every pipeline run a team has, at whatever vendor it ran.
+
+    \b
+    Exit codes: 0 done; 1 a source failed; 2 you wrote something wrong; 3 the database refuses; 130 Ctrl-C.
+    Example:    runlake init, then runlake check, then runlake sync, then runlake sql "FROM latest_runs"
+    """
+    ctx.obj = Given(config_file)
+
+
+# --- setting up ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    connector: Annotated[str | None, typer.Option(help="The vendor; `runlake connectors` lists them.")] = None,
+    name: Annotated[str | None, typer.Option(help="What you call the account; else the connector's name.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting; a comma parts list items; no secrets."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a commented config: asks for a first source at a terminal, or takes it from flags.
+
+    \b
+    Example: runlake init --connector airflow --name etl --set base_url=https://airflow.example.com
+    """
+    from runlake.cli import ask, show
+    from runlake.cli import init as config_text
+
+    path: Path = ctx.obj.config
+    if path.exists() and not force:
+        config_text.write(path, "", force=False)
+    draft = ask.draft(connector, name, set_ or [], interactive=sys.stdin.isatty())
+    config_text.write(path, config_text.config([draft]) if draft else config_text.example(), force=force)
+    show.note(f"wrote {path}")
+    for line in ask.following(draft, path):
+        show.note(line)
+
+
+@app.command()
+def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
+    """Check the config, then ask each source's vendor: secrets, reach, rights, and what polling will cost.
+
+    \b
+    Example: runlake check
+    """
+    import asyncio
+
+    from runlake.cli import check as checking
+    from runlake.cli import show
+    from runlake.cli.reading import published
+
+    config = ctx.obj.load()
+    sources = config.select(source or [])
+    show.note(f"{ctx.obj.config}: valid, {len(config.source)} source{'s' if len(config.source) != 1 else ''}")
+    with published(config.database) as reader:
+        known = checking.load(reader) if reader else {}
+    found = asyncio.run(checking.check(sources, known))
+    if format_ is Format.JSON:
+        columns = [*checking.COLUMNS, "error", "todo"]
+        show.json_rows(columns, [[getattr(each, name) for name in columns] for each in found])
+    else:
+        show.table(checking.COLUMNS, [each.row() for each in found])
+    for each in found:
+        if each.error:
+            show.problem(f"source {each.source}: {each.error}")
+        if each.todo:
+            show.note(f"  {each.todo}")
+    raise typer.Exit(SOURCE_FAILED if any(each.error for each in found) else DONE)
+
+
+@app.command()
+def connectors(format_: Shape = Format.TABLE) -> None:
+    """List the vendors there is a connector for: what each can do, and against what it is verified.
+
+    \b
+    Example: runlake connectors
+    """
+    from runlake.cli import show
+    from runlake.connector import CAPABILITIES
+    from runlake.connector import can as able
+    from runlake.connector import connectors as all_connectors
+
+    words = dict(zip(CAPABILITIES, ("list", "read one", "details", "pipelines", "track"), strict=True))
+    kinds = all_connectors().values()
+    if format_ is Format.JSON:
+        show.json_rows(
+            ["connector", "vendor", *CAPABILITIES, "verified"],
+            [[k.name, k.title, *(able(k, each) for each in CAPABILITIES), k.verified] for k in kinds],
+        )
+        return
+    show.table(
+        ["connector", "vendor", "can", "verified"],
+        [[k.name, k.title, ", ".join(words[c] for c in CAPABILITIES if able(k, c)), k.verified] for k in kinds],
+    )
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the config's JSON Schema, with each connector's settings, for editors that complete TOML.
+
+    \b
+    Example: runlake config schema > runlake.schema.json
+    """
+    from runlake.cli import init as config_text
+    from runlake.cli import show
+
+    sys.stdout.write(show.json_text(config_text.schema(), indent=2) + "\n")
+
+
+# --- reading from vendors --------------------------------------------------------------------------------------------
+
+
+@app.command()
+def sync(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
+    """Read what is new, open or reopened at each source, side by side, and publish the ledger for readers.
+
+    \b
+    Example: runlake sync
+    """
+    from runlake.cli import syncing
+
+    config = ctx.obj.load()
+    raise typer.Exit(syncing.sync(config, config.select(source or []), format_))
+
+
+@app.command()
+def backfill(
+    ctx: typer.Context,
+    source: OneSource,
+    since: Annotated[str, typer.Option("--since", metavar="DATE", help="2026-01-31, or an instant; dates are UTC.")],
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Read older runs, back to a date. Interrupted, it goes on where it was when given the same date again.
+
+    \b
+    Example: runlake backfill etl --since 2026-01-01
+    """
+    from runlake.cli import syncing
+
+    config = ctx.obj.load()
+    raise typer.Exit(syncing.backfill(config, config.select([source])[0], since, format_))
+
+
+@app.command()
+def track(
+    ctx: typer.Context,
+    source: OneSource,
+    ref: Annotated[list[str], typer.Argument(metavar="REF…", help="A run's id, or the id of what names runs.")],
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Follow runs by id where the vendor has no list of them, and read them at once.
+
+    \b
+    Example: runlake track registry task:bk_2wil31Z2 execution:2wil4VQe
+    """
+    from runlake.cli import syncing
+
+    config = ctx.obj.load()
+    raise typer.Exit(syncing.track(config, config.select([source])[0], ref, format_))
+
+
+@app.command()
+def coverage(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
+    """Compare each vendor's own list, day by day, with what is stored; fetch what is missing.
+
+    The days are in the view `coverage`.
+
+    \b
+    Example: runlake coverage etl
+    """
+    from runlake.cli import syncing
+
+    config = ctx.obj.load()
+    raise typer.Exit(syncing.coverage(config, config.select(source or []), format_))
+
+
+@app.command()
+def remap(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Apply the status mapping of the config to stored history, from the vendors' own words. Asks no vendor.
+
+    \b
+    Example: runlake remap --dry-run
+    """
+    from runlake.cli import syncing
+
+    config = ctx.obj.load()
+    syncing.remap(config, format_, dry_run=dry_run)
+
+
+# --- reading the ledger ----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def sql(
+    ctx: typer.Context,
+    query: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from there.")] = None,
+    format_: Annotated[SqlFormat, typer.Option("--format", help="How to write the answer.")] = SqlFormat.TABLE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Ask the published copy of the ledger; it works while another process syncs.
+
+    Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, coverage, unmapped_statuses,
+    status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
+
+    \b
+    Example: runlake sql "SELECT status, count(*) FROM runs GROUP BY status"
+    """
+    from runlake.cli import reading
+
+    reading.sql(ctx.obj.load().database, reading.query(query, file), format_, output)
+
+
+@app.command()
+def status(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
+    """Show how each source stands: last sync, up to when we can vouch for it, what is open, and what to do.
+
+    \b
+    Example: runlake status
+    """
+    from runlake.cli import reading
+
+    config = ctx.obj.load()
+    reading.status(config.database, config.select(source or []), format_)
+
+
+@app.command()
+def explain(
+    ctx: typer.Context,
+    source: OneSource,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The vendor's id of the run, or how it begins.")],
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Show why a run is shown as it is: each change seen, the mapping rule, and what was asked of the vendor.
+
+    \b
+    Example: runlake explain etl manual__2026-07-13
+    """
+    from runlake.cli import reading
+
+    config = ctx.obj.load()
+    reading.explain(config.database, config.select([source])[0], run, format_)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo's config and database go.")] = Path("demo"),
+) -> None:
+    """Sync six simulated vendors, let hours pass, sync again, and ask questions. No account, no network.
+
+    \b
+    Example: runlake demo
+    """
+    from runlake.cli import demonstrate
+
+    demonstrate.demo(folder)

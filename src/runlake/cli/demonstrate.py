@@ -1,0 +1,75 @@
+"""`runlake demo`: the whole of runlake in under half a minute, on simulated vendors."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from runlake import config
+from runlake import demo as world
+from runlake import sync as engine
+from runlake.cli import show, syncing
+from runlake.cli.once import Done, Go, side_by_side
+from runlake.cli.progress import Live
+from runlake.config import Config, Source
+from runlake.model import RunStatus
+from runlake.store import Sync
+from runlake.store.query import Reader
+
+COLUMNS = ("source", "new", "changed", "open", "unknown", "requests", "seconds")
+
+
+def demo(folder: Path) -> None:
+    say = sys.stdout.write
+    say("Everything here is simulated: six emulated vendors on 127.0.0.1, no account, no run is real.\n\n")
+    with world.running(folder) as running:
+        loaded = config.load(running.config)
+        hours = round(world.PASSES.total_seconds() / 3600)
+        began = running.clock.now()
+        say(f"1. First sync, {world.HISTORY.days} days of history; the simulated clock says {_at(began)}.\n\n")
+        _round(loaded, running, [])
+        later = running.clock.now()
+        known = set(running.handles())
+        running.clock.advance(world.PASSES)
+        say(f"\n2. {hours} simulated hours later, {_at(running.clock.now())}: what is new, what has changed.\n\n")
+        _round(loaded, running, [handle for handle in running.handles() if handle not in known])
+        with Reader(loaded.database) as reader:
+            final = [status.value for status in RunStatus if status.is_final]
+            rows = reader.read(world.CHANGES, final=final, since=later)
+            columns = ("source", "finished", "reopened", "edited", "vanished")
+            say("\nOf the runs known before:\n\n")
+            show.table(columns, [[row[name] for name in columns] for row in rows])
+            for number, (title, query) in enumerate(world.QUESTIONS, 3):
+                say(f"\n{number}. {title}\n\n")
+                answer = reader.ask(query)
+                show.table(answer.columns, answer.rows())
+    option = f"runlake -c {running.config}"
+    say(
+        f"\nThe simulated vendors are gone, their ledger stays in {folder}. Ask it something else:\n\n"
+        f'  {option} status\n  {option} sql "FROM latest_runs"\n  {option} sql "SHOW TABLES"\n\n'
+        "Then your own vendors: runlake connectors, runlake init, runlake check, runlake sync\n"
+    )
+
+
+def _round(loaded: Config, running: world.Demo, handles: list[tuple[str, str]]) -> None:
+    with Live([source.name for source in loaded.source]) as live:
+
+        async def one(go: Go, source: Source) -> Sync:
+            named = [handle for name, handle in handles if name == source.name]
+            if named:
+                await go.store.track(source.name, named, go.now())
+            return await engine.sync(source, go.store, network=go.network, now=go.now, progress=live.on)
+
+        done: list[Done[Sync]] = asyncio.run(
+            side_by_side(loaded.database, loaded.source, syncing.reported(live, one), now=running.clock.now)
+        )
+    rows = [syncing.row(one_done.result, one_done.seconds) for one_done in done]
+    show.table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    for one_done in done:
+        syncing.tell(one_done.source, one_done.result)
+
+
+def _at(instant: datetime) -> str:
+    return f"{show.local(instant, seconds=False)} {show.zone()}"

@@ -1,0 +1,203 @@
+"""Configs to start from: every key with its default and what it is for, generated from the models that `load` uses."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, HttpUrl, ValidationError
+from pydantic.fields import FieldInfo
+
+from runlake.config import Config, Source
+from runlake.connector import Settings, connectors
+from runlake.errors import ConfigError
+from runlake.secret import Secret
+
+PLACEHOLDER = "REPLACE-ME"
+
+HEAD = """\
+# What runlake polls, and where it keeps what it saw.
+#
+# A key that is commented out has the value shown. `runlake check` checks this file and asks each vendor;
+# `runlake config schema` describes it to editors. Secrets are never written here, only where they are kept:
+# {{ env = "NAME" }} or {{ file = "path" }}.
+
+# {description}
+{database}
+"""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A source to be written. `settings` hold what the user gave; the rest is filled in or commented out."""
+
+    connector: str
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def config(drafts: Sequence[Draft], *, commented: bool = False) -> str:
+    """The text of a config with these sources; `commented`: all of it commented out, as an example."""
+    database = Config.model_fields["database"]
+    line = f"database = {_toml(database.default)}"
+    parts = [HEAD.format(description=database.description, database=f"#{line}" if commented else line)]
+    parts += [_source(draft, "#" if commented else "") for draft in drafts]
+    return "\n".join(parts)
+
+
+def _source(draft: Draft, mark: str) -> str:
+    kind = connectors()[draft.connector]
+    fields = Source.model_fields
+    lines = [
+        f"# {kind.title}. Verified against: {kind.verified}.",
+        f"{mark}[[source]]",
+        f"{mark}name = {_toml(draft.name)}  # {fields['name'].description}",
+        f"{mark}connector = {_toml(draft.connector)}  # {fields['connector'].description}",
+    ]
+    defaults = Source(name="x", connector="x").model_dump(mode="json")
+    for name, info in fields.items():
+        if name in ("name", "connector", "settings"):
+            continue
+        if defaults[name] is None:
+            example = "1000" if float in _types(info) else '"acme"'
+            lines.append(f"# {name} = {example}  # {info.description} Default: none.")
+        else:
+            lines.append(f"#{name} = {_toml(defaults[name])}  # {info.description}")
+    lines.append(f"{mark}[source.settings]")
+    chosen = settings(draft)
+    for name, info in kind.settings_type.model_fields.items():
+        if name in chosen:
+            lines.append(f"{mark}{name} = {_toml(chosen[name])}")
+        else:
+            lines.append(f"# {_optional(name, info, draft.name)}")
+    return "\n".join(lines) + "\n"
+
+
+def _optional(name: str, info: FieldInfo, source: str) -> str:
+    default = info.get_default(call_default_factory=True)
+    if default is not None and default != []:
+        return f"{name} = {_toml(default)}"
+    return f"{name} = {_toml(_blank(name, info, source))}"
+
+
+def settings(draft: Draft) -> dict[str, Any]:
+    """The draft's settings with blanks for what is required and not given; secrets are references to the environment.
+
+    Where a connector wants one secret of several, the first that will do is taken. Raises ConfigError for a key that
+    the connector does not know.
+    """
+    model = connectors()[draft.connector].settings_type
+    for name in draft.settings:
+        if name not in model.model_fields:
+            known = ", ".join(model.model_fields)
+            raise ConfigError(f"connector {draft.connector} has no setting '{name}'; there are {known}")
+    chosen = {
+        name: draft.settings[name] if name in draft.settings else _blank(name, info, draft.name)
+        for name, info in model.model_fields.items()
+        if name in draft.settings or info.is_required()
+    }
+    if _valid(model, chosen):
+        return chosen
+    for name, info in model.model_fields.items():
+        if name not in chosen and is_secret(info):
+            more = {**chosen, name: _blank(name, info, draft.name)}
+            if _valid(model, more):
+                return {key: more[key] for key in model.model_fields if key in more}
+    return chosen
+
+
+def _valid(model: type[Settings], values: Mapping[str, Any]) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError:
+        return False
+    return True
+
+
+def _types(info: FieldInfo) -> tuple[Any, ...]:
+    hint = info.annotation
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def is_secret(info: FieldInfo) -> bool:
+    return Secret in _types(info)
+
+
+def is_list(info: FieldInfo) -> bool:
+    return any(typing.get_origin(each) is list for each in _types(info))
+
+
+def _blank(name: str, info: FieldInfo, source: str) -> Any:
+    """Something of the right shape that nobody takes for the real thing."""
+    if is_secret(info):
+        return {"env": variable(source, name)}
+    if HttpUrl in _types(info):
+        return "https://example.invalid"
+    return [PLACEHOLDER] if is_list(info) else PLACEHOLDER
+
+
+def variable(source: str, key: str) -> str:
+    """`acme-prod`, `token` → `ACME_PROD_TOKEN`"""
+    return "".join(c if c.isalnum() else "_" for c in f"{source}_{key}").upper()
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case Mapping():
+            return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }" if value else "{}"
+        case list():
+            return "[" + ", ".join(_toml(each) for each in value) + "]"
+    # JSON's escapes are TOML's, as long as nothing is written as a surrogate pair.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the config, with each connector's settings where it is named."""
+    from pydantic.json_schema import models_json_schema  # noqa: PLC0415 (for this command alone)
+
+    kinds = {name: kind.settings_type for name, kind in connectors().items()}
+    models: list[type[BaseModel]] = [Config, *kinds.values()]
+    references, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}"
+    )
+    defs = definitions["$defs"]
+    source = defs["Source"]
+    source["properties"]["connector"]["enum"] = list(kinds)
+    source["allOf"] = [
+        {
+            "if": {"properties": {"connector": {"const": name}}, "required": ["connector"]},
+            "then": {"properties": {"settings": references[model, "validation"]}},
+        }
+        for name, model in kinds.items()
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "runlake.toml",
+        **defs.pop("Config"),
+        "$defs": defs,
+    }
+
+
+def write(path: Path, text: str, *, force: bool) -> None:
+    """Raises ConfigError where there is a file already, or none can be made."""
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already; --force overwrites it") from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+
+
+def example() -> str:
+    """Every connector's source, all of it commented out."""
+    return config([Draft(name, f"{name}-prod") for name in connectors()], commented=True)

@@ -1,0 +1,221 @@
+"""The commands that read the published copy: `sql`, `status`, `explain`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from runlake.cli import show
+from runlake.cli.show import Format, SqlFormat
+from runlake.cli.status import COLUMNS, standings
+from runlake.config import Source
+from runlake.errors import ConfigError
+from runlake.explain import Explanation, rule
+from runlake.explain import explain as explained
+from runlake.store import published_path
+from runlake.store.query import Answer, Reader
+
+_LAGS = timedelta(minutes=10)
+
+MOST_ROWS = 1000
+"""Of a table: nobody reads more, and a table must be held whole to be laid out."""
+
+
+@contextmanager
+def published(database: Path) -> Iterator[Reader | None]:
+    """The published copy, or None where no sync has made one yet."""
+    if not published_path(database).exists():
+        yield None
+        return
+    with Reader(database) as reader:
+        yield reader
+
+
+def as_of(reader: Reader) -> None:
+    """Says on stderr how fresh the copy is, and which sources it cannot vouch for."""
+    fresh = reader.freshness()
+    seen = {name: at for name, at in fresh.observed_through.items() if at is not None}
+    unseen = sorted(set(fresh.observed_through) - set(seen))
+    parts = []
+    if seen:
+        oldest = min(seen, key=lambda name: seen[name])
+        count = "1 source" if len(seen) == 1 else f"{len(seen)} sources"
+        parts.append(f"{count} seen through {show.local(seen[oldest], seconds=False)}")
+        if max(seen.values()) - seen[oldest] > _LAGS:
+            parts[0] += f" or later, {oldest} the least"
+    if unseen:
+        parts.append(f"not yet in full: {', '.join(unseen)}")
+    about = f" ({'; '.join(parts)})" if parts else ""
+    show.note(f"as of {show.local(fresh.as_of, seconds=False)} {show.zone()}{about}")
+
+
+def query(text: str | None, file: Path | None) -> str:
+    """The SQL given one way or the other."""
+    if (text is None) == (file is None):
+        raise ConfigError('give one query: runlake sql "FROM latest_runs", or runlake sql -f FILE')
+    if file is None:
+        assert text is not None
+        return text
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+
+
+def sql(database: Path, text: str, format_: SqlFormat, output: Path | None) -> None:
+    if format_ is SqlFormat.PARQUET and output is None and sys.stdout.isatty():
+        raise ConfigError("parquet is for files: add -o FILE, or redirect the output")
+    with Reader(database) as reader:
+        answer = reader.ask(text)
+        with _written(output, binary=format_ is SqlFormat.PARQUET) as out:
+            _write(answer, format_, out)
+        as_of(reader)
+
+
+def _write(answer: Answer, format_: SqlFormat, out: IO[Any]) -> None:
+    match format_:
+        case SqlFormat.JSON:
+            show.json_rows(answer.columns, answer.rows(), out)
+        case SqlFormat.CSV:
+            show.csv_rows(answer.columns, answer.rows(), out)
+        case SqlFormat.PARQUET:
+            _parquet(answer, out)
+        case SqlFormat.TABLE:
+            rows = answer.rows()
+            show.table(answer.columns, islice(rows, MOST_ROWS), out)
+            if next(rows, None) is not None:
+                show.note(f"only the first {MOST_ROWS} rows are shown; --format csv writes all")
+
+
+def _parquet(answer: Answer, out: IO[bytes]) -> None:
+    from pyarrow import parquet  # noqa: PLC0415 (0.2 s for this format alone)
+
+    batches = answer.batches()
+    schema = batches.schema
+    for at, name in enumerate(answer.columns):
+        schema = schema.set(at, schema.field(at).with_name(name))
+    with parquet.ParquetWriter(out, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.rename_columns(answer.columns))
+
+
+@contextmanager
+def _written(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+    """stdout, or a file that appears whole or not at all."""
+    if output is None:
+        yield sys.stdout.buffer if binary else sys.stdout
+        return
+    fresh = output.with_name(f"{output.name}.tmp")
+    try:
+        try:
+            with fresh.open("wb") if binary else fresh.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            os.replace(fresh, output)  # noqa: PTH105 (the call that is atomic by contract)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(f"cannot write {output}: {error.strerror or error}") from None
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
+    if not sources:
+        raise ConfigError("the config names no source; `runlake init` shows how one is written")
+    with published(database) as reader:
+        found = standings(sources, reader)
+        if format_ is Format.JSON:
+            columns = [*COLUMNS, "error", "todo", "lines"]
+            show.json_rows(columns, [[getattr(each, name) for name in columns] for each in found])
+        else:
+            show.table(COLUMNS, [each.row() for each in found])
+            for each in found:
+                _tell(each.source, each.error, each.todo, each.lines)
+        if reader is None:
+            show.note("nothing has been synced yet: runlake sync")
+        else:
+            as_of(reader)
+
+
+def _tell(source: str, error: str | None, todo: Sequence[str], lines: Sequence[str]) -> None:
+    if error or todo or lines:
+        sys.stdout.write(f"\n{source}\n")
+    if error:
+        sys.stdout.write(f"  {show.clean(error)}\n")
+    sys.stdout.writelines(f"  → {show.clean(each)}\n" for each in todo)
+    if lines:
+        sys.stdout.write("  → paste into its [[source]] table, with a unified status in place of the dots:\n")
+        sys.stdout.writelines(f"{show.clean(line)}\n" for line in lines)
+
+
+# --- explain ---------------------------------------------------------------------------------------------------------
+
+
+def explain(database: Path, source: Source, run: str, format_: Format) -> None:
+    with Reader(database) as reader:
+        found = explained(reader, source.name, run)
+        if format_ is Format.JSON:
+            content = {
+                "attempts": [{**row, "rule": rule(row)} for row in found.attempts],
+                "history": found.history,
+                "steps": [{**row, "rule": rule(row, "step")} for row in found.steps],
+            }
+            sys.stdout.write(show.json_text(content, indent=2) + "\n")
+        else:
+            _tell_story(found)
+        as_of(reader)
+
+
+_FACTS = ("created_at", "started_at", "finished_at", "trigger", "error_code", "error_message", "run_url", "vanished_at")
+
+
+def _tell_story(found: Explanation) -> None:
+    say = sys.stdout.write
+    for row in found.attempts:
+        attempt = f", attempt {row['attempt']}" if row["attempt"] > 1 or len(found.attempts) > 1 else ""
+        name = f" ({row['pipeline_name']})" if row["pipeline_name"] else ""
+        say(show.clean(f"{row['source']} run {row['run_id']}{attempt} of pipeline {row['pipeline_id']}{name}") + "\n\n")
+        say(show.clean(f"  {row['status']}: {rule(row)}") + "\n")
+        for fact in _FACTS:
+            if row[fact] is not None:
+                shown = f"{show.local(row[fact])} {show.zone()}" if fact.endswith("_at") else str(row[fact])
+                say(show.clean(f"  {fact}: {shown}") + "\n")
+        if row["reads"] is not None:
+            looked = f"{show.local(row['last_read_at'])} {show.zone()}" if row["last_read_at"] else "never"
+            say(f"  still open: looked at {row['reads']} times, last {looked}; read again by id until it is final\n")
+        say("\n")
+    say("What we saw, and what we had asked\n")
+    show.table(
+        ("observed_at", "attempt", "how", "vendor_status", "status", "request"),
+        [
+            (
+                row["observed_at"],
+                row["attempt"],
+                "gone" if row["vanished_at"] is not None else row["read_by"],
+                row["vendor_status"],
+                row["status_then"],
+                row["request"] or "nothing: the mapping was changed",
+            )
+            for row in found.history
+        ],
+    )
+    if found.steps:
+        say("\nSteps\n")
+        show.table(
+            ("step", "status", "vendor_status", "started_at", "finished_at", "error"),
+            [
+                (
+                    row["name"] or row["kind"] or str(row["step_no"]),
+                    *(row[key] for key in ("status", "vendor_status", "started_at", "finished_at", "error_message")),
+                )
+                for row in found.steps
+            ],
+        )

@@ -1,0 +1,310 @@
+"""What people and machines read: tables, JSON, CSV and Parquet; and vendors' text made safe for all of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = Sequence[Any]
+
+WIDTH = 100
+"""Columns of output that goes to no terminal and is told no COLUMNS: the same bytes wherever it runs."""
+
+NARROWEST = 12
+"""A cell may be cut to this; where even that is too wide, each row is shown as a list of its fields."""
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+class SqlFormat(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+# CSI and OSC sequences whole, then any other escape: what would be left of one reads as garbage.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?"
+)
+_SPACES = frozenset({"Zl", "Zp"})
+_DROPPED = frozenset({"Cc", "Cf", "Cs"})
+_JOINER = "\u200d"  # holds composed emoji together and can do no harm
+
+
+def clean(text: str) -> str:
+    """`text` on one line, without anything that a terminal would obey: controls, escapes, bidirectional overrides."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_cleaned(_ESCAPES.sub("", text)))
+
+
+def _cleaned(text: str) -> Iterator[str]:
+    for character in text:
+        category = unicodedata.category(character)
+        if character in "\t\n\r\v\f\x85" or category in _SPACES:
+            yield " "
+        elif category not in _DROPPED or character == _JOINER:
+            yield character
+
+
+def zone() -> str:
+    """What the reader's zone is called now."""
+    return datetime.now(UTC).astimezone().tzname() or "local"
+
+
+def local(instant: datetime, *, seconds: bool = True) -> str:
+    """An instant in the reader's zone; named only where it is not called as it is now (winter, summer)."""
+    there = instant.astimezone()
+    text = there.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    name = there.tzname() or ""
+    return text if name == zone() else f"{text} {name}"
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return _number(value)
+        case datetime() if value.tzinfo is not None:
+            return local(value)
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds")
+        case str():
+            return clean(value)
+        case dict() | list() | tuple():
+            return clean(json.dumps(_plain(value), ensure_ascii=False))
+    return clean(str(value))
+
+
+def _number(value: float) -> str:
+    if value and (not math.isfinite(value) or not 1e-4 <= abs(value) < 1e15):
+        return str(value)
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+_COLOURS = {
+    **dict.fromkeys(("ok", "succeeded", "success"), "green"),
+    **dict.fromkeys(("failed", "timed_out", "failure"), "red"),
+    **dict.fromkeys(("partial", "unknown", "interrupted", "succeeded_with_warnings"), "yellow"),
+}
+_COLOURED = frozenset({"status", "outcome", "result"})
+
+
+def console(out: IO[str]) -> Console:
+    """Colour on a terminal only, and not where NO_COLOR is set; a fixed width elsewhere."""
+    from rich.console import Console  # noqa: PLC0415 (0.1 s that most commands can do without)
+
+    terminal = out.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else WIDTH
+    return Console(file=out, width=width, force_terminal=terminal, markup=False, highlight=False, emoji=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = None) -> None:
+    """Rows as a table, or, where they are too wide for one, each row as a list of its fields."""
+    out = out or sys.stdout
+    rows = list(rows)
+    screen = console(out)
+    heads = [
+        f"{clean(name)} ({zone()})" if any(isinstance(v, datetime) and v.tzinfo for v in values) else clean(name)
+        for name, values in zip(columns, _turned(rows, len(columns)), strict=True)
+    ]
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        screen.print("no rows")
+        return
+    widths = _widths(heads, cells, screen.width)
+    if widths is None:
+        _print_fields(heads, cells, out, screen.width)
+        return
+    _print_table(screen, columns, heads, rows, cells, widths)
+
+
+def _turned(rows: Sequence[Row], count: int) -> list[list[Any]]:
+    return [[row[at] for row in rows] for at in range(count)]
+
+
+def _widths(heads: list[str], cells: list[list[str]], width: int) -> list[int] | None:
+    """How wide each column may be, the widest cut first; None where they cannot stand side by side."""
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    wanted = [max(cell_len(text) for text in column) for column in zip(heads, *cells, strict=True)]
+    room = width - 2 * (len(wanted) - 1)
+    if sum(min(each, max(NARROWEST, cell_len(head))) for each, head in zip(wanted, heads, strict=True)) > room:
+        return None
+    while (over := sum(wanted) - room) > 0:
+        widest = max(wanted)
+        following = max((each for each in wanted if each < widest), default=0)
+        at = wanted.index(widest)
+        wanted[at] = max(following, widest - over) if wanted.count(widest) == 1 else widest - 1
+    return wanted
+
+
+def _print_table(
+    screen: Console,
+    columns: Sequence[str],
+    heads: list[str],
+    rows: Sequence[Row],
+    cells: list[list[str]],
+    widths: list[int],
+) -> None:
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head, values, width in zip(heads, _turned(rows, len(columns)), widths, strict=True):
+        numbers = any(v is not None for v in values) and all(
+            v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values
+        )
+        grid.add_column(
+            Text(head), justify="right" if numbers else "left", width=width, no_wrap=True, overflow="ellipsis"
+        )
+    for row in cells:
+        # Text, not str: square brackets in it are the vendor's, not markup.
+        grid.add_row(
+            *(
+                Text(text, style=_COLOURS.get(text, "") if name in _COLOURED else "")
+                for name, text in zip(columns, row, strict=True)
+            )
+        )
+    if screen.is_terminal:
+        screen.print(grid)
+        return
+    with screen.capture() as captured:
+        screen.print(grid)
+    screen.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _print_fields(heads: list[str], cells: list[list[str]], out: IO[str], width: int) -> None:
+    indent = max(len(head) for head in heads) + 2
+    for number, row in enumerate(cells, 1):
+        out.write(f"--- {number}\n")
+        for head, text in zip(heads, row, strict=True):
+            for line in textwrap.wrap(text, max(NARROWEST, width - indent)) or [""]:
+                out.write(f"{head:{indent}}{line}".rstrip() + "\n")
+                head = ""  # noqa: PLW2901 (only the first line names the field)
+
+
+# --- for machines ----------------------------------------------------------------------------------------------------
+
+
+def instant(value: datetime) -> str:
+    """UTC, ISO 8601, with a Z."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: instants in UTC, no NaN, everything else it lacks as text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return instant(value) if value.tzinfo is not None else value.isoformat()
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case dict():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case bytes():
+            return value.hex()
+    number = getattr(value, "as_integer_ratio", None)
+    return float(value) if number is not None else str(value)
+
+
+_UNSAFE = re.compile(r"[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """One value as JSON; characters that a terminal would obey are written as escapes, so nothing is lost."""
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = None) -> None:
+    """One array, one row a line."""
+    out = out or sys.stdout
+    before = "[\n  "
+    for row in rows:
+        out.write(before + json_text(dict(zip(columns, row, strict=True))))
+        before = ",\n  "
+    out.write("[]\n" if before == "[\n  " else "\n]\n")
+
+
+# A spreadsheet takes a cell that begins with one of these for a formula, and would run what a vendor's text says.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str]) -> None:
+    """Header and rows (RFC 4180, but lines end in LF); texts that would be formulas get an apostrophe in front."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_csv_cell(name, out) for name in columns])
+    for row in rows:
+        writer.writerow([_csv_cell(value, out) for value in row])
+
+
+def _csv_cell(value: Any, out: IO[str]) -> Any:
+    plain = _plain(value)
+    if isinstance(plain, dict | list):
+        plain = json_text(plain)
+    if not isinstance(plain, str):
+        return plain
+    if out.isatty():
+        plain = clean(plain)
+    return f"'{plain}" if plain.startswith(_FORMULA) else plain
+
+
+def rows(columns: Sequence[str], values: Iterable[Row], format_: Format) -> None:
+    """The answer of a command on stdout."""
+    if format_ is Format.JSON:
+        json_rows(columns, values)
+    else:
+        table(columns, values)
+
+
+# --- beside the answer -----------------------------------------------------------------------------------------------
+
+
+def note(text: str) -> None:
+    """One line on stderr, beside the answer."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{clean(text)}\n")
+    sys.stderr.flush()
+
+
+def problem(text: str) -> None:
+    """`runlake: …` on stderr. Lines of a message stay lines: a caret must stand below what it points at."""
+    lines = [clean(line) if line.strip() else "" for line in text.splitlines()] or [""]
+    sys.stdout.flush()
+    sys.stderr.write("\n".join([f"runlake: {lines[0]}", *lines[1:]]) + "\n")
+    sys.stderr.flush()

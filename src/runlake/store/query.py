@@ -1,0 +1,110 @@
+"""A reader's own SQL on the published copy: one statement, read-only, its errors in DuckDB's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from runlake.errors import ConfigError
+from runlake.store.books import rows
+from runlake.store.published import open_published
+
+_BATCH = 10_000
+
+# PIVOT is several statements to DuckDB's parser, hence MULTI; CALL and PRAGMA ask for facts, such as table_info.
+_READS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far the copy can be trusted: when it was made, and up to when each source is vouched for (None: not yet)."""
+
+    as_of: datetime
+    observed_through: dict[str, datetime | None]
+
+
+class Answer:
+    """The columns of an answer, and its rows once, as tuples or as Arrow batches."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+        self.columns = _each_once([str(column[0]) for column in con.description or []])
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        with _telling():
+            while batch := self._con.fetchmany(_BATCH):
+                yield from batch
+
+    def batches(self) -> pa.RecordBatchReader:
+        with _telling():
+            reader = self._con.to_arrow_reader(_BATCH)
+        assert reader is not None, "ask() has executed something that answers"
+        return reader
+
+
+def _each_once(names: list[str]) -> list[str]:
+    """`a, a, b` as `a, a_1, b`: a row is an object to JSON."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        unique.append(f"{name}_{count}" if count else name)
+    return unique
+
+
+class Reader:
+    """The published copy, for reading; a context manager. Raises StoreError where there is none."""
+
+    def __init__(self, database: Path) -> None:
+        self._con = open_published(database)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+
+    def freshness(self) -> Freshness:
+        found = rows(self._con, "SELECT as_of, source, observed_through FROM main.published ORDER BY source")
+        return Freshness(
+            found[0]["as_of"], {row["source"]: row["observed_through"] for row in found if row["source"] is not None}
+        )
+
+    def read(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """Our own questions; `$name` in the query stands for a value."""
+        return rows(self._con, query, values)
+
+    def ask(self, text: str) -> Answer:
+        """A reader's question. Raises ConfigError: not one statement, not a reading one, or wrong SQL."""
+        with _telling():
+            statements = self._con.extract_statements(text)
+            if not statements:
+                raise ConfigError("the query is empty; try: SELECT * FROM source_health")
+            if len(statements) > 1:
+                raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
+            if statements[0].type.name not in _READS:
+                raise ConfigError(
+                    f"this copy is read-only: SELECT works, {statements[0].type.name.replace('_', ' ')} does not"
+                )
+            return Answer(self._con.execute(statements[0]))
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """DuckDB's errors are the writer's of the query: its own message, on three lines at most, with its caret."""
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except duckdb.Error as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        caret = next((at for at, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
+        raise ConfigError("\n".join([" ".join(lines[:caret]), *lines[caret : caret + 2]])) from None
