@@ -621,6 +621,16 @@ async def test_a_secret_in_any_other_message_is_redacted(ask: Ask) -> None:
             assert http.redact("s3cr3t%2Fcanary%2Btoken") == "[secret]"
 
 
+async def test_a_secret_echoed_in_an_answer_is_kept_out_of_what_is_stored(ask: Ask) -> None:
+    body = json.dumps({"runs": [{"id": f"header was {SECRET}"}, {"id": "b"}]}).encode()
+    async with listening(answer(body)) as vendor, ask(vendor.url) as http:
+        assert [row.id for row in (await http.get("/runs", into=Rows)).runs] == ["header was [secret]", "b"]
+    half = len(SECRET) // 2
+    parts = f'[{{"id": "{SECRET[:half]}', f'{SECRET[half:]}"}}, {{"id": "{SECRET[:5]}"}}]'
+    async with listening(chunked(*(part.encode() for part in parts))) as vendor, ask(vendor.url) as http:
+        assert [row.id async for row in http.items("/runs", into=Row)] == ["[secret]", SECRET[:5]]
+
+
 # --- connections that fail -------------------------------------------------------------------------------------------
 
 

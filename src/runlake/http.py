@@ -332,11 +332,25 @@ class VendorHttp:
         return httpx.URL(self.link(url)).raw_path.decode("ascii")
 
     def redact(self, text: str) -> str:
-        for secret in self._sign.secrets():
-            for form in (secret, quote(secret, safe="")):
-                if len(form) >= 4:
-                    text = text.replace(form, "[secret]")
+        for form in self._secret_forms():
+            text = text.replace(form, "[secret]")
         return text
+
+    def _secret_forms(self) -> set[str]:
+        """Each secret as it may be written: plain, in a URL, in JSON. Too short ones would redact ordinary words."""
+        return {
+            form
+            for secret in self._sign.secrets()
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])
+            if len(form) >= 4
+        }
+
+    def _without_secrets(self, content: bytes) -> bytes:
+        """A vendor may echo what it was sent: kept from there, a secret would end up in the database."""
+        for form in self._secret_forms():
+            if (found := form.encode()) in content:
+                content = content.replace(found, b"[secret]")
+        return content
 
     # -- one exchange
 
@@ -380,6 +394,8 @@ class VendorHttp:
     ) -> T:
         async with self._open(method, path, params, body, signed=signed) as response:
             content = await self._read(response)
+        if signed:  # the answer to a login is the secret
+            content = self._without_secrets(content)
         return self._parse(content, into, f"{method} {response.request.url.path}")
 
     async def _stream(self, path: str, into: type[T], params: Mapping[str, Param]) -> AsyncIterator[T]:
@@ -390,7 +406,7 @@ class VendorHttp:
             parser = ijson.items_coro(found, "item", use_float=True)
             begun = False
             try:
-                async for chunk in self._chunks(response, self._limits.stream_bytes):
+                async for chunk in self._scrubbed(self._chunks(response, self._limits.stream_bytes)):
                     if not begun and (start := chunk.lstrip()):
                         if not start.startswith(b"["):
                             raise _not_json(where, chunk)
@@ -405,6 +421,19 @@ class VendorHttp:
                 parser.close()
             except ijson.JSONError:
                 raise Unavailable(f"{where}: the answer breaks off or is not JSON") from None
+
+    async def _scrubbed(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """As `_without_secrets`, for secrets that may lie across two chunks."""
+        beginnings = [form[:end].encode() for form in self._secret_forms() for end in range(1, len(form))]
+        held = b""
+        async for chunk in chunks:
+            held = self._without_secrets(held + chunk)
+            begun = max((len(b) for b in beginnings if held.endswith(b)), default=0)
+            if ready := held[: len(held) - begun]:  # an empty chunk would mean the end
+                yield ready
+            held = held[len(held) - begun :]
+        if held:
+            yield held
 
     @asynccontextmanager
     async def _open(
