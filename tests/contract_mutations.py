@@ -232,11 +232,16 @@ def since_ignored(tree: ast.Module) -> list[Callable[[], None]]:
 
 
 def one_feed_only(tree: ast.Module) -> list[Callable[[], None]]:
-    return [
-        setter(node, "value", ast.parse(f"({ast.unparse(cast(ast.expr, node.value))})[:1]", mode="eval").body)
+    returned = [
+        (node, ast.unparse(node.value))
         for feeds in named(tree, "feeds")
         for node in ast.walk(feeds)
-        if isinstance(node, ast.Return)
+        if isinstance(node, ast.Return) and node.value
+    ]
+    return [
+        setter(node, "value", ast.parse(f"({text})[:1]", mode="eval").body)
+        for node, text in returned
+        if text.count("Feed(") > 1 or " for " in text
     ]
 
 

@@ -28,7 +28,7 @@ import yaml
 from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[import-untyped,unused-ignore]
 
 from runlake.connector import AnyConnector, Connector, Feed, Order, Page, Settings, can, connectors
-from runlake.errors import AuthenticationError, RateLimited, SourceError, Unavailable, UnexpectedResponse
+from runlake.errors import AuthenticationError, NotFound, RateLimited, SourceError, Unavailable, UnexpectedResponse
 from runlake.http import HttpLimits, VendorHttp, bearer
 from runlake.model import Run, RunRef, RunStatus, StatusTable, Step
 from runlake.secret import Secret
@@ -450,7 +450,8 @@ def body(interaction: dict[str, Any]) -> bytes:
 
 
 class Answers:
-    """Answers requests from a recording, its JSON changed on the way, and those after the first `good` with `then`."""
+    """Answers requests from a recording, its JSON changed on the way, except the one after the first `good`: that is
+    answered with `then`."""
 
     def __init__(
         self, recorded: Recorded, change: Callable[[Any], Any] = lambda data: data, good: int = 10_000, then: int = 503
@@ -460,7 +461,8 @@ class Answers:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url)
-        if len(self.asked) > self._good:
+        assert len(self.asked) < 200, "a walk without an end"
+        if len(self.asked) == self._good + 1:
             return httpx.Response(self._then)
         for interaction in self._recorded:
             said = urlsplit(interaction["request"]["uri"])
@@ -468,15 +470,19 @@ class Answers:
                 interaction["request"]["method"] == request.method
                 and said.path == request.url.raw_path.decode().partition("?")[0]
                 and sorted(parse_qsl(said.query, True)) == sorted(request.url.params.multi_items())
+                and (not request.content or json.loads(request.content) == json.loads(interaction["request"]["body"]))
             ):
                 status = interaction["response"]["status"]["code"]
                 return httpx.Response(status, json=self._change(json.loads(body(interaction))))
         return httpx.Response(404)
 
 
-def entry_points(vendor: Vendor) -> dict[str, Callable[[VendorHttp], Awaitable[object]]]:
+def entry_points(
+    vendor: Vendor, connector: AnyConnector | None = None
+) -> dict[str, Callable[[VendorHttp], Awaitable[object]]]:
     """Every way into a connector that asks its vendor something."""
-    connector = vendor.connector()
+    asking_for_pipelines = connector or vendor.unlisted()
+    connector = connector or vendor.connector()
     listed = next((run for run in vendor.expected if run["run_id"] == vendor.ref.run_id), vendor.expected[0])
     row = Run(pipeline_id=listed["pipeline_id"], run_id=listed["run_id"], vendor_status=listed["vendor_status"])
     ways: dict[str, Callable[[VendorHttp], Awaitable[object]]] = {}
@@ -487,7 +493,7 @@ def entry_points(vendor: Vendor) -> dict[str, Callable[[VendorHttp], Awaitable[o
     if can(vendor.type, "detail"):
         ways["detail"] = lambda http: connector.detail(http, row)
     if can(vendor.type, "pipelines"):
-        ways["pipelines"] = vendor.unlisted().pipelines
+        ways["pipelines"] = asking_for_pipelines.pipelines
     if can(vendor.type, "resolve"):
         ways["resolve"] = lambda http: _resolve_all(connector, http)
     ways["probe"] = connector.probe
@@ -581,25 +587,27 @@ async def _until_it_fails(connector: AnyConnector, answers: Answers) -> tuple[li
     return refs, False
 
 
-def _abroad(data: Any) -> Any:
-    """The same answer, each link to what follows leading to another host."""
+def _changed(data: Any, change: Callable[[str, Any], Any]) -> Any:
+    """Every value of every object changed, from the outside in."""
     if isinstance(data, list):
-        return [_abroad(item) for item in data]
+        return [_changed(item, change) for item in data]
     if isinstance(data, dict):
-        return {
-            key: re.sub(r"^(https?://[^/]+)?/", f"https://{FOREIGN}/", value)
-            if key.lower().startswith("next") and isinstance(value, str)
-            else _abroad(value)
-            for key, value in data.items()
-        }
+        return {key: _changed(change(key, value), change) for key, value in data.items()}
     return data
+
+
+def _abroad(key: str, value: Any) -> Any:
+    """Each link to what follows leads to another host."""
+    if key.lower().startswith("next") and isinstance(value, str):
+        return re.sub(r"^(https?://[^/]+)?/", f"https://{FOREIGN}/", value)
+    return value
 
 
 async def test_a_link_to_another_host_is_refused_and_reaches_nobody(vendor: Vendor) -> None:
     connector = vendor.connector()
     if not can(vendor.type, "pages") or not connector.feeds([]):
         return
-    answers = Answers(tape(vendor, "runs"), _abroad)
+    answers = Answers(tape(vendor, "runs"), lambda data: _changed(data, _abroad))
     refused = False
     with respx.mock() as router:
         router.route().mock(side_effect=answers)
@@ -615,27 +623,78 @@ async def test_a_link_to_another_host_is_refused_and_reaches_nobody(vendor: Vend
         assert sum(len(page.runs) for page in pages)
 
 
-def _renamed(words: set[str]) -> Callable[[Any], Any]:
-    def change(data: Any) -> Any:
-        if isinstance(data, list):
-            return [change(item) for item in data]
-        if isinstance(data, dict):
-            return {
-                key: "brand-new word"
-                if key in {"status", "state"} and isinstance(value, str) and value in words
-                else change(value)
-                for key, value in data.items()
-            }
-        return data
+def _gossiping(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_gossiping(item) for item in data]
+    if isinstance(data, dict):
+        return {key: _gossiping(value) for key, value in data.items()} | {"undeclared": "CANARY-PERSONAL"}
+    return data
 
-    return change
+
+async def test_what_a_vendor_adds_to_its_answers_is_not_kept(vendor: Vendor) -> None:
+    connector = vendor.connector()
+    with respx.mock() as router:
+        router.route().mock(side_effect=Answers(tape(vendor, "runs"), _gossiping))
+        async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+            runs = await everything(connector, http)
+    assert signed(vendor, runs) == moment(vendor.expected)
+    for run in runs:
+        assert run.payload is not None
+        assert "CANARY" not in run.payload.model_dump_json() + repr(replace(run, payload=None))
+
+
+def _emptied(key: str, value: Any) -> Any:
+    return [] if isinstance(value, list) else value
+
+
+def _emptied_and_uncounted(key: str, value: Any) -> Any:
+    return None if key in {"count", "total", "total_entries"} else _emptied(key, value)
+
+
+@pytest.mark.parametrize("change", [_emptied, _emptied_and_uncounted])
+async def test_empty_pages_end_a_walk(vendor: Vendor, change: Callable[[str, Any], Any]) -> None:
+    """Whatever they say of further ones, `Answers` bounds the number of requests."""
+    connector = vendor.connector()
+    with respx.mock(assert_all_called=False) as router:
+        router.route().mock(side_effect=Answers(tape(vendor, "runs"), lambda data: _changed(data, change)))
+        async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+            with suppress(UnexpectedResponse, NotFound):
+                await everything(connector, http)
+
+
+async def test_a_page_that_follows_itself_is_not_asked_for_over_and_over(vendor: Vendor) -> None:
+    """Those who count pages themselves go on, to pages that differ at least in their address; the core bounds that."""
+    connector = vendor.connector()
+    first, *_ = tape(vendor, "runs")
+    whole, here = json.loads(body(first)), first["request"]["uri"]
+    asked: list[httpx.URL] = []
+
+    def same(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json=_changed(whole, lambda key, value: here if key == "next" and value else value))
+
+    for feed in connector.feeds([])[:1] if can(vendor.type, "pages") else []:
+        with respx.mock(assert_all_called=False) as router:
+            router.route(method="GET").mock(side_effect=same)
+            router.route().mock(side_effect=Answers(tape(vendor, "runs")))
+            async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+                with suppress(UnexpectedResponse, NotFound):
+                    async with aclosing(cast(Any, connector.pages(http, feed, None, None))) as walking:
+                        async for _ in walking:
+                            assert len(asked) <= 2 * len(set(asked)), asked[-1]
+                            if len(asked) > 20:
+                                break
 
 
 async def test_a_status_word_that_nobody_knows_costs_no_run(vendor: Vendor) -> None:
     connector = vendor.connector()
     words = {*vendor.type.statuses, *vendor.type.step_statuses}
+
+    def renamed(key: str, value: Any) -> Any:
+        return "brand-new word" if key in {"status", "state"} and isinstance(value, str) and value in words else value
+
     with respx.mock() as router:
-        router.route().mock(side_effect=Answers(tape(vendor, "runs"), _renamed(words)))
+        router.route().mock(side_effect=Answers(tape(vendor, "runs"), lambda data: _changed(data, renamed)))
         async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
             runs = await everything(connector, http)
     assert [run.run_id for run in runs] == [row["run_id"] for row in vendor.expected]
@@ -672,24 +731,41 @@ async def test_an_id_cannot_leave_its_segment_of_the_path(vendor: Vendor) -> Non
             assert "x=1" not in query
 
 
+async def test_a_configured_id_cannot_leave_its_segment_of_the_path(vendor: Vendor) -> None:
+    lists = {key: ["..?x=1#y"] for key, value in vendor.source["settings"].items() if isinstance(value, list)}
+    connector = vendor.connector(**lists)
+    for name, ask in entry_points(vendor, connector).items():
+        answers = Answers([], good=0)
+        with respx.mock(assert_all_called=False) as router:
+            router.route().mock(side_effect=answers)
+            async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+                with suppress(SourceError):
+                    await ask(http)
+        assert not [url for url in answers.asked if "x=1" in url.query.decode()], name
+
+
 def _instants(url: httpx.URL) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, value in url.params.multi_items() if re.match(r"\d{4}-\d\d-\d\dT", value))
 
 
-async def test_updated_since_is_inclusive_and_asked_with_a_zone(vendor: Vendor) -> None:
-    """Where the vendor filters: the instant itself is asked for, to the microsecond, and not what comes after it."""
+async def test_since_is_asked_for_inclusively_and_with_a_zone_by_those_who_say_that_they_filter(vendor: Vendor) -> None:
+    """The instant itself is asked for, to the microsecond, and not what comes after it."""
     connector = vendor.connector()
     since = datetime(2026, 6, 1, 9, 30, 0, 123456, tzinfo=UTC)
     for feed in connector.feeds([]) if can(vendor.type, "pages") else []:
+        asked: list[httpx.URL] = []
+        for instant in (None, since):
+            answers = Answers([], good=0)
+            with respx.mock() as router:
+                router.route().mock(side_effect=answers)
+                async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+                    with pytest.raises(Unavailable):
+                        [page async for page in connector.pages(http, feed, instant, None)]
+            asked += answers.asked
+        assert (asked[0] != asked[1]) == (feed.order is Order.UPDATED_SINCE), feed.key
         if feed.order is not Order.UPDATED_SINCE:
             continue
-        answers = Answers(tape(vendor, "runs"), then=503, good=0)
-        with respx.mock() as router:
-            router.route().mock(side_effect=answers)
-            async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
-                with pytest.raises(Unavailable):
-                    [page async for page in connector.pages(http, feed, since, None)]
-        [(name, value)] = _instants(answers.asked[0])
+        [(name, value)] = _instants(asked[1])
         assert datetime.fromisoformat(value) == since
         assert re.search(r"gte$|since$|from$|min$|after_or_equal", name), f"{name} may leave out the instant itself"
 
