@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runlake.emulator import Clock, Emulator, serve
+from runlake.emulator import Clock, Emulator, Fault, Faults, World, serve
+from runlake.emulator.catalog import PIPELINES
 from runlake.errors import ConfigError
 
-PASSES = timedelta(hours=14)
-HISTORY = timedelta(days=14)
+PASSES = timedelta(hours=24)
+HISTORY = timedelta(days=7)
+RATE = 2.0
+SEEDS = 60
 MARK = "runlake-demo"
 """The file by which a folder is known to be a demo's, and thus free to be overwritten."""
 
@@ -53,22 +56,31 @@ FROM failures WHERE created_at > (SELECT max(as_of) FROM published) - INTERVAL 1
 
 CHANGES = """
 SELECT source,
-       count(*) FILTER (status_then IN $final AND before NOT IN $final) AS finished,
-       count(*) FILTER (status_then NOT IN $final AND before IN $final) AS reopened,
-       count(*) FILTER (before IN $final AND status_then IN $final AND status_then <> before) AS edited,
-       count(*) FILTER (vanished_at IS NOT NULL) AS vanished
-FROM (SELECT *, lag(status_then) OVER (PARTITION BY run_key ORDER BY observed_at) AS before FROM run_history)
-WHERE observed_at > $since GROUP BY source
+       count(*) FILTER (before NOT IN $final AND status_then IN $final) AS finished,
+       count(*) FILTER (before IN $final AND vanished_at IS NULL AND status_then <> 'unknown'
+                        AND (status_then NOT IN $final OR started_at > started_before)) AS reran,
+       count(*) FILTER (vanished_at IS NOT NULL) AS vanished,
+       count(*) FILTER (status_then = 'unknown') AS new_word
+FROM (SELECT *, lag(status_then) OVER known AS before, lag(started_at) OVER known AS started_before FROM run_history
+      WINDOW known AS (PARTITION BY source, pipeline_id, run_id ORDER BY observed_at, attempt))
+WHERE observed_at > $since AND before IS NOT NULL GROUP BY source ORDER BY source
 """
+"""What became of the runs that were known at `$since`; `$final` are the final statuses. A vendor that counts attempts
+shows a rerun as a further row of the same run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A running demo: its config file is written, its vendors answer until the block ends."""
+    """A running demo: its config file is written, its vendors answer until `running` ends."""
 
     config: Path
     clock: Clock
     emulator: Emulator
+
+    def a_day_later(self) -> None:
+        """Lets the simulated hours pass. From now on one list row of one vendor has a word that nobody documented."""
+        self.clock.advance(PASSES)
+        self.emulator.vendor("truestate").faults = Faults(kinds={Fault.UNKNOWN_WORD}, limit=1)
 
     def handles(self) -> list[tuple[str, str]]:
         """(source, handle) of what a user would have to track by now: one vendor documents no list."""
@@ -93,14 +105,28 @@ def claim(folder: Path) -> None:
 def running(folder: Path) -> Iterator[Demo]:
     """Serves the vendors on 127.0.0.1; their time begins `PASSES` ago and goes on at its usual pace."""
     claim(folder)
-    now = datetime.now(UTC)
-    # A new seed each hour of the day would be livelier; one seed makes every demo tell the same kind of story.
-    clock = Clock(now - PASSES, speed=1.0)
-    emulator = Emulator(seed=7, clock=clock, start=now - PASSES - HISTORY)
+    start = datetime.now(UTC) - PASSES
+    clock = Clock(start, speed=1.0)
+    emulator = Emulator(_eventful(start), clock, start=start - HISTORY, rate=RATE)
     with serve(emulator) as base_url:
         config = folder / "runlake.toml"
         config.write_text(_config(emulator, base_url, folder), encoding="utf-8")
         yield Demo(config, clock, emulator)
+
+
+def _eventful(start: datetime) -> int:
+    """The first seed with what a demo should show: that day a finished run is rerun, another deleted. Both are rare."""
+    end, recent = start + PASSES, start - timedelta(days=2)
+    for seed in range(SEEDS):
+        world, reran, deleted = World(seed, recent, rate=RATE), False, False
+        for vendor in sorted({pipeline.vendor for pipeline in PIPELINES}):
+            for run in world.runs(vendor, start):
+                if run.at(start).state.final:
+                    deleted |= not run.exists_at(end)
+                    reran |= run.exists_at(end) and run.at(start).attempt.number < run.at(end).attempt.number
+        if reran and deleted:
+            return seed
+    return 0
 
 
 def _config(emulator: Emulator, base_url: str, folder: Path) -> str:

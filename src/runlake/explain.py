@@ -11,33 +11,33 @@ from runlake.store.query import Reader
 _MOST_SHOWN = 5
 
 _FIND = """
-SELECT DISTINCT pipeline_id, run_id FROM main.runs
+SELECT DISTINCT pipeline_id, run_id FROM runs
 WHERE source = $source AND (run_id = $run OR run_key::VARCHAR = $run OR replace(run_key::VARCHAR, '-', '') = $run
   OR concat(pipeline_id, '/', run_id) = $run OR ($begins AND starts_with(run_id, $run)))
 ORDER BY ALL
 """
 
 _RUN = """
-SELECT r.*, m.origin AS mapped_by, o.last_read_at, o.reads FROM main.runs r
-LEFT JOIN main.status_map m
+SELECT r.*, m.origin AS mapped_by, o.last_read_at, o.reads FROM runs r
+LEFT JOIN status_map m
   ON m.source = r.source AND m.level = 'run' AND m.vendor_status = r.vendor_status
-LEFT JOIN (SELECT run_key, last_read_at, reads FROM main.open_runs) o ON o.run_key = r.run_key
+LEFT JOIN (SELECT run_key, last_read_at, reads FROM open_runs) o ON o.run_key = r.run_key
 WHERE r.source = $source AND r.pipeline_id = $pipeline AND r.run_id = $run ORDER BY r.attempt
 """
 
 _HISTORY = """
 SELECT h.observed_at, h.attempt, h.read_by, h.vendor_status, h.status_then, h.status, h.started_at, h.finished_at,
        h.error_message, h.vanished_at, h.request, h.sync_id
-FROM main.run_history h WHERE h.source = $source AND h.pipeline_id = $pipeline AND h.run_id = $run
+FROM run_history h WHERE h.source = $source AND h.pipeline_id = $pipeline AND h.run_id = $run
 ORDER BY h.observed_at, h.attempt
 """
 
 _STEPS = """
 SELECT s.step_no, s.name, s.kind, s.status, s.vendor_status, s.started_at, s.finished_at, s.error_message,
        m.origin AS mapped_by, s.run_key
-FROM main.steps s LEFT JOIN main.status_map m
+FROM steps s LEFT JOIN status_map m
   ON m.source = s.source AND m.level = 'step' AND m.vendor_status = s.vendor_status
-WHERE s.source = $source AND s.run_key IN (SELECT run_key FROM main.runs
+WHERE s.source = $source AND s.run_key IN (SELECT run_key FROM runs
   WHERE source = $source AND pipeline_id = $pipeline AND run_id = $run)
 ORDER BY s.run_key, s.step_no
 """
@@ -57,6 +57,7 @@ def explain(reader: Reader, source: str, run: str) -> Explanation:
 
     Raises ConfigError where it names no run, or several.
     """
+    run = run.strip().rstrip("…")  # as copied from a table that had no room for all of it
     found = reader.read(_FIND, source=source, run=run, begins=False) or reader.read(
         _FIND, source=source, run=run, begins=True
     )

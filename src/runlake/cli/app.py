@@ -102,7 +102,7 @@ def init(
     """Write a commented config: asks for a first source at a terminal, or takes it from flags.
 
     \b
-    Example: runlake init --connector airflow --name etl --set base_url=https://airflow.example.com
+    Example: runlake init --connector NAME --name etl --set base_url=https://etl.example.com
     """
     from runlake.cli import ask, show
     from runlake.cli import init as config_text

@@ -135,10 +135,10 @@ def load(reader: Reader) -> dict[str, Known]:
     """What the published copy tells of each source's load, from the seven days before it was made."""
     as_of: datetime = reader.freshness().as_of
     known: dict[str, Known] = {}
-    for row in reader.read("SELECT source, created_at FROM main.open_runs"):
+    for row in reader.read("SELECT source, created_at FROM open_runs"):
         known.setdefault(row["source"], Known()).open_ages.append(max(as_of - row["created_at"], timedelta()))
     for row in reader.read(
-        "SELECT source, count(*) / 168 AS per_hour FROM main.runs WHERE created_at > $since GROUP BY source",
+        "SELECT source, count(*) / 168 AS per_hour FROM runs WHERE created_at > $since GROUP BY source",
         since=as_of - timedelta(days=7),
     ):
         known.setdefault(row["source"], Known()).new_runs_per_hour = row["per_hour"]

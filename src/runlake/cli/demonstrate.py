@@ -6,9 +6,9 @@ import asyncio
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runlake import config
-from runlake import demo as world
 from runlake import sync as engine
 from runlake.cli import show, syncing
 from runlake.cli.once import Done, Go, side_by_side
@@ -18,28 +18,31 @@ from runlake.model import RunStatus
 from runlake.store import Sync
 from runlake.store.query import Reader
 
+if TYPE_CHECKING:
+    from runlake.demo import Demo
+
 COLUMNS = ("source", "new", "changed", "open", "unknown", "requests", "seconds")
 
 
 def demo(folder: Path) -> None:
+    from runlake import demo as world  # noqa: PLC0415 (brings the emulator with it, which nothing else needs)
+
     say = sys.stdout.write
     say("Everything here is simulated: six emulated vendors on 127.0.0.1, no account, no run is real.\n\n")
     with world.running(folder) as running:
         loaded = config.load(running.config)
-        hours = round(world.PASSES.total_seconds() / 3600)
-        began = running.clock.now()
-        say(f"1. First sync, {world.HISTORY.days} days of history; the simulated clock says {_at(began)}.\n\n")
+        say(f"1. First sync of the last {world.HISTORY.days} days. It is {_at(running.clock.now())}, simulated.\n\n")
         _round(loaded, running, [])
-        later = running.clock.now()
+        before = running.clock.now()
         known = set(running.handles())
-        running.clock.advance(world.PASSES)
-        say(f"\n2. {hours} simulated hours later, {_at(running.clock.now())}: what is new, what has changed.\n\n")
+        running.a_day_later()
+        say(f"\n2. A simulated day later, {_at(running.clock.now())}: what is new, and what has changed.\n\n")
         _round(loaded, running, [handle for handle in running.handles() if handle not in known])
         with Reader(loaded.database) as reader:
             final = [status.value for status in RunStatus if status.is_final]
-            rows = reader.read(world.CHANGES, final=final, since=later)
-            columns = ("source", "finished", "reopened", "edited", "vanished")
-            say("\nOf the runs known before:\n\n")
+            rows = reader.read(world.CHANGES, final=final, since=before)
+            columns = ("source", "finished", "reran", "vanished", "new_word")
+            say("\n   What became of runs that were known the day before (new_word: a status nobody documented):\n\n")
             show.table(columns, [[row[name] for name in columns] for row in rows])
             for number, (title, query) in enumerate(world.QUESTIONS, 3):
                 say(f"\n{number}. {title}\n\n")
@@ -47,13 +50,13 @@ def demo(folder: Path) -> None:
                 show.table(answer.columns, answer.rows())
     option = f"runlake -c {running.config}"
     say(
-        f"\nThe simulated vendors are gone, their ledger stays in {folder}. Ask it something else:\n\n"
+        f"\nThe simulated vendors are gone; their ledger stays in {folder}. Ask it something else:\n\n"
         f'  {option} status\n  {option} sql "FROM latest_runs"\n  {option} sql "SHOW TABLES"\n\n'
         "Then your own vendors: runlake connectors, runlake init, runlake check, runlake sync\n"
     )
 
 
-def _round(loaded: Config, running: world.Demo, handles: list[tuple[str, str]]) -> None:
+def _round(loaded: Config, running: Demo, handles: list[tuple[str, str]]) -> None:
     with Live([source.name for source in loaded.source]) as live:
 
         async def one(go: Go, source: Source) -> Sync:

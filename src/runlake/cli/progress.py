@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Live:
     """A context manager whose `on(row)` is a sync's progress callback, and `done(row, seconds)` its end."""
 
-    def __init__(self, names: Sequence[str], *, doing: str = "syncing") -> None:
-        self._names, self._doing = names, doing
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 

@@ -152,7 +152,9 @@ def _tell(source: str, error: str | None, todo: Sequence[str], lines: Sequence[s
         sys.stdout.write(f"  {show.clean(error)}\n")
     sys.stdout.writelines(f"  → {show.clean(each)}\n" for each in todo)
     if lines:
-        sys.stdout.write("  → paste into its [[source]] table, with a unified status in place of the dots:\n")
+        sys.stdout.write(
+            "  → paste into its [[source]] table (above [source.settings]), with a unified status for the dots:\n"
+        )
         sys.stdout.writelines(f"{show.clean(line)}\n" for line in lines)
 
 

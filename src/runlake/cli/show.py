@@ -133,7 +133,7 @@ def table(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = Non
         f"{clean(name)} ({zone()})" if any(isinstance(v, datetime) and v.tzinfo for v in values) else clean(name)
         for name, values in zip(columns, _turned(rows, len(columns)), strict=True)
     ]
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [list(row) for row in zip(*(_column(values) for values in _turned(rows, len(columns))), strict=True)]
     if not cells:
         screen.print("no rows")
         return
@@ -142,6 +142,17 @@ def table(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = Non
         _print_fields(heads, cells, out, screen.width)
         return
     _print_table(screen, columns, heads, rows, cells, widths)
+
+
+def _column(values: Sequence[Any]) -> list[str]:
+    """The values as text; fractions get the same number of decimals, so that points stand below each other."""
+    cells = [_cell(value) for value in values]
+    fractions = [at for at, value in enumerate(values) if isinstance(value, float) and "e" not in cells[at]]
+    places = max((len(cells[at].partition(".")[2]) for at in fractions), default=0)
+    for at in fractions:
+        if math.isfinite(values[at]):
+            cells[at] = f"{values[at]:.{places}f}"
+    return cells
 
 
 def _turned(rows: Sequence[Row], count: int) -> list[list[Any]]:

@@ -16,14 +16,14 @@ COLUMNS = ("source", "last_sync", "outcome", "observed_through", "open", "unknow
 _HEALTH = """
 SELECT h.source, h.last_sync_at, h.last_outcome, h.observed_through, h.error_class, h.error, h.notes,
        h.failures_since_good, coalesce(o.open, 0) AS open, coalesce(u.unknown, 0) AS unknown
-FROM main.source_health h
-LEFT JOIN (SELECT source, count(*) AS open FROM main.open_runs WHERE status <> 'unknown'
+FROM source_health h
+LEFT JOIN (SELECT source, count(*) AS open FROM open_runs WHERE status <> 'unknown'
            GROUP BY source) o USING (source)
-LEFT JOIN (SELECT source, count(*) AS unknown FROM main.runs WHERE status = 'unknown' AND vanished_at IS NULL
+LEFT JOIN (SELECT source, count(*) AS unknown FROM runs WHERE status = 'unknown' AND vanished_at IS NULL
            GROUP BY source) u USING (source)
 """
 
-_UNMAPPED = "SELECT source, level, vendor_status, seen, config_line FROM main.unmapped_statuses ORDER BY ALL"
+_UNMAPPED = "SELECT source, level, vendor_status, seen, config_line FROM unmapped_statuses ORDER BY ALL"
 
 
 @dataclass(slots=True)

@@ -101,7 +101,7 @@ def _fate(tracked: Tracked | None) -> str:
 
 def coverage(config: Config, sources: Sequence[Source], format_: Format) -> int:
     _require(sources)
-    with Live([source.name for source in sources], doing="comparing") as live:
+    with Live([source.name for source in sources]) as live:
 
         async def one(go: Go, source: Source) -> tuple[Sync, list[dict[str, Any]] | None]:
             row, days = await engine.coverage(source, go.store, network=go.network, progress=live.on)
@@ -199,6 +199,14 @@ def tell(source: Source, sync: Sync) -> None:
     for text in sync.notes:
         show.note(f"source {source.name}: {text}")
     if sync.vanished_runs:
-        show.note(f"source {source.name}: {sync.vanished_runs} runs are gone at the vendor; they stay in the ledger")
+        show.note(
+            f"source {source.name}: {_runs(sync.vanished_runs)} gone at the vendor; the ledger keeps what it knew"
+        )
     if sync.unknown_runs:
-        show.note(f"source {source.name}: {sync.unknown_runs} runs have a word without a mapping; see runlake status")
+        show.note(
+            f"source {source.name}: {_runs(sync.unknown_runs)} with a word that has no mapping; see runlake status"
+        )
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' if count != 1 else ''}"

@@ -163,7 +163,7 @@ class Store:
 
         def work(con: duckdb.DuckDBPyConnection) -> None:
             for handle in handles:
-                con.execute("DELETE FROM ledger.tracked WHERE source = ? AND handle = ?", [source, handle])
+                con.execute("DELETE FROM rl.tracked WHERE source = ? AND handle = ?", [source, handle])
                 _books._insert(con, "tracked", {"source": source, **asdict(Tracked(handle=handle, added_at=at))})
 
         await self._transaction(work)

@@ -73,7 +73,7 @@ class Reader:
         self._con.close()
 
     def freshness(self) -> Freshness:
-        found = rows(self._con, "SELECT as_of, source, observed_through FROM main.published ORDER BY source")
+        found = rows(self._con, "SELECT as_of, source, observed_through FROM published ORDER BY source")
         return Freshness(
             found[0]["as_of"], {row["source"]: row["observed_through"] for row in found if row["source"] is not None}
         )
