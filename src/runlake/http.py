@@ -55,6 +55,9 @@ asked: ContextVar[str] = ContextVar("asked", default="")
 """The last request made in this task, as `GET /path?query`: what `runlake explain` shows. Without secrets: those
 travel in headers."""
 
+first_asked: ContextVar[str] = ContextVar("first_asked", default="")
+"""The first request since it was last set to "": of several that make up a page, the one that says what it is."""
+
 unreadable: ContextVar[int] = ContextVar("unreadable", default=0)
 """How many list items this task could not read: a walk that left some out must not count as complete."""
 
@@ -446,6 +449,7 @@ class VendorHttp:
         """
         url = self._url(path, params)
         asked.set(f"{method} {url.raw_path.decode('ascii')}")
+        first_asked.set(first_asked.get() or asked.get())
         may_renew = signed
         for _ in range(5):
             headers = await self._sign.headers(self) if signed else {}
