@@ -24,7 +24,10 @@ from typing import cast
 ROOT = Path(__file__).parents[1]
 CONNECTORS = ROOT / "src" / "runlake" / "connectors"
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    ("airflow", "give an open one an end"): "the server shows no end of an open run, and the ledger keeps none",
+    ("clarifeye", "< for <= or the like (2)"): "one request more at the end of a list of which no row can be read",
+}
 """Defects that change nothing that anyone could see, and why."""
 
 Function = ast.AsyncFunctionDef | ast.FunctionDef
@@ -88,7 +91,12 @@ def inserted(body: list[ast.stmt], at: int, *statements: ast.stmt) -> Callable[[
 
 
 def first_page_only(tree: ast.Module) -> list[Callable[[], None]]:
-    return [inserted(body, at + 1, ast.Return()) for pages in named(tree, "pages") for body, at in yields(pages)]
+    return [
+        inserted(body, at + 1, ast.Return())
+        for pages in named(tree, "pages")
+        for body, at in yields(pages)
+        if body[at] is not pages.body[-1]
+    ]
 
 
 def page_twice(tree: ast.Module) -> list[Callable[[], None]]:
@@ -219,15 +227,11 @@ def id_not_quoted(tree: ast.Module) -> list[Callable[[], None]]:
     ][:4]
 
 
-def cursor_ignored(tree: ast.Module) -> list[Callable[[], None]]:
-    return [inserted(pages.body, 0, parsed("cursor = None")) for pages in named(tree, "pages")]
-
-
-def since_ignored(tree: ast.Module) -> list[Callable[[], None]]:
+def ignored(tree: ast.Module, argument: str) -> list[Callable[[], None]]:
     return [
-        inserted(pages.body, 0, parsed("since = None"))
+        inserted(pages.body, 0, parsed(f"{argument} = None"))
         for pages in named(tree, "pages")
-        if any(isinstance(node, ast.Name) and node.id == "since" for node in ast.walk(pages))
+        if any(isinstance(node, ast.Name) and node.id == argument for node in ast.walk(pages))
     ]
 
 
@@ -281,8 +285,8 @@ DEFECTS: dict[str, Callable[[ast.Module], list[Callable[[], None]]]] = {
     "store the whole payload": whole_payload,
     "follow a link unchecked": link_not_checked,
     "quote no id": id_not_quoted,
-    "ignore the cursor": cursor_ignored,
-    "ignore since": since_ignored,
+    "ignore the cursor": lambda tree: ignored(tree, "cursor"),
+    "ignore since": lambda tree: ignored(tree, "since"),
     "walk the first feed only": one_feed_only,
     "claim another order": wrong_order,
     "forget a field": field_forgotten,

@@ -81,6 +81,11 @@ class Vendor:
         lists = [key for key, value in self.source["settings"].items() if isinstance(value, list)]
         return self.connector(**{key: None for key in lists if not known[key].is_required()})
 
+    def curious(self) -> AnyConnector:
+        """With everything switched on that is off by default."""
+        known = self.type.settings_type.model_fields
+        return self.connector(**{key: True for key, field in known.items() if field.annotation is bool})
+
     @property
     def ref(self) -> RunRef:
         return RunRef(**self.source["run"])
@@ -366,6 +371,16 @@ async def test_a_run_read_by_id_says_what_the_list_said_and_has_its_steps(vendor
     else:
         assert listed == steps, f"lists show no steps: sign the run read by id, in {signed_run.relative_to(ROOT)}"
     assert len({step["step_id"] for step in steps}) == len(steps)
+
+
+async def test_a_run_read_with_everything_switched_on_is_as_signed(vendor: Vendor) -> None:
+    """Further recordings of the same run that are signed, as `<scenario>.expected.json`."""
+    for file in sorted(vendor.folder.glob("*.expected.json")):
+        scenario = file.name.removesuffix(".expected.json")
+        if scenario != "run":
+            connector = vendor.curious()
+            async with replaying(vendor, scenario, connector) as http:
+                assert signed(vendor, [await connector.run(http, vendor.ref)]) == [moment(json.loads(file.read_text()))]
 
 
 async def test_a_list_row_is_completed_to_what_a_read_by_id_gives(vendor: Vendor) -> None:
@@ -729,6 +744,32 @@ async def test_an_id_cannot_leave_its_segment_of_the_path(vendor: Vendor) -> Non
             assert quote(nasty, safe="") in sent, "the id is quoted whole"
             assert ".." not in sent.split("/")
             assert "x=1" not in query
+
+
+async def test_an_id_that_the_vendor_gives_cannot_leave_its_segment_of_the_path(vendor: Vendor) -> None:
+    """As when the steps of a run are asked for by the run's id, and their parts by theirs."""
+    connector = vendor.curious()
+    recorded = [
+        interaction
+        for file in sorted(vendor.folder.glob("*.yaml"), reverse=True)
+        for interaction in tape(vendor, file.stem)
+        if interaction["response"]["status"]["code"] == 200
+    ]
+
+    def nasty(key: str, value: Any) -> Any:
+        return "../../r?x=1#y" if isinstance(value, str) and re.search(r"(^|_)(id|name)$|Id$", key) else value
+
+    for name, ask in entry_points(vendor, connector).items():
+        answers = Answers(recorded, lambda data: _changed(data, nasty))
+        with respx.mock(assert_all_called=False) as router:
+            router.route().mock(side_effect=answers)
+            async with client(connector, sign=bearer(Secret(env="RUNLAKE_TEST_SECRET"))) as http:
+                with suppress(SourceError):
+                    await ask(http)
+        for url in answers.asked:
+            sent, _, query = url.raw_path.decode().partition("?")
+            assert ".." not in sent.split("/"), name
+            assert "x=1" not in query, name
 
 
 async def test_a_configured_id_cannot_leave_its_segment_of_the_path(vendor: Vendor) -> None:
