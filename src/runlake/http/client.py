@@ -1,9 +1,4 @@
-"""The only importer of httpx: signing, budget, retry, caps and redaction for one source's requests.
-
-What a connector gets is `VendorHttp`. Every way in which an exchange can end badly becomes one of the errors of
-`errors.py`; nothing of httpx leaves this file. A request goes to the configured origin (scheme, host, port) or nowhere:
-absolute links and redirects to any other are refused before a byte is sent.
-"""
+"""One source's HTTP client: budget, retry, caps and redaction around httpx."""
 
 from __future__ import annotations
 
@@ -11,22 +6,18 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-import anyio
 import httpx
 import ijson
-from aiolimiter import AsyncLimiter
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import ValidationError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -45,7 +36,10 @@ from runlake.errors import (
     Unavailable,
     UnexpectedResponse,
 )
-from runlake.secret import Secret
+from runlake.http.address import origin, same_origin
+from runlake.http.answer import adapter_of, cause_of, clean, not_json, parse, reason_in
+from runlake.http.budget import REMAINING, Budget, number_in
+from runlake.http.sign import Sign
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -60,173 +54,6 @@ first_asked: ContextVar[str] = ContextVar("first_asked", default="")
 
 unreadable: ContextVar[int] = ContextVar("unreadable", default=0)
 """How many list items this task could not read: a walk that left some out must not count as complete."""
-
-
-def path(template: str, *parts: str | int) -> str:
-    """`path("/runs/{}", id)`: fills in vendor ids so that none can climb out of its segment."""
-    return template.format(*(_segment(str(part)) for part in parts))
-
-
-def _segment(part: str) -> str:
-    quoted = quote(part, safe="")
-    return quoted.replace(".", "%2E") if part in (".", "..") else quoted
-
-
-# --- signing ---------------------------------------------------------------------------------------------------------
-
-
-class Sign(Protocol):
-    """How a source's requests are signed."""
-
-    async def headers(self, http: VendorHttp) -> Mapping[str, str]: ...
-
-    def renew(self) -> bool:
-        """The vendor refused the last signature. True where asking `headers` again may give another."""
-        ...
-
-    def secrets(self) -> list[str]:
-        """The values to keep out of every message."""
-        ...
-
-
-class _Fixed:
-    def __init__(self, headers: Mapping[str, tuple[str, Secret]], plain: Mapping[str, str]) -> None:
-        self._headers, self._plain = headers, plain
-
-    async def headers(self, http: VendorHttp) -> Mapping[str, str]:
-        return {**self._plain, **{name: prefix + secret.reveal() for name, (prefix, secret) in self._headers.items()}}
-
-    def renew(self) -> bool:
-        return False
-
-    def secrets(self) -> list[str]:
-        return [secret.reveal() for _, secret in self._headers.values()]
-
-
-def bearer(token: Secret, **plain: str) -> Sign:
-    """`Authorization: Bearer <token>`, with further headers that are no secret."""
-    return _Fixed({"Authorization": ("Bearer ", token)}, plain)
-
-
-def api_key(header: str, key: Secret, plain: Mapping[str, str] | None = None) -> Sign:
-    """The bare key in a header of the vendor's choice."""
-    return _Fixed({header: ("", key)}, plain or {})
-
-
-class Login:
-    """A bearer token that the vendor hands out for a user name and password, asked for again when it is refused."""
-
-    def __init__(self, path: str, token_field: str, username: str, password: Secret) -> None:
-        self._path, self._token_field = path, token_field
-        self._username, self._password = username, password
-        self._token: str | None = None
-        self._refused = ""
-        self._one_login = asyncio.Lock()
-
-    async def headers(self, http: VendorHttp) -> Mapping[str, str]:
-        async with self._one_login:
-            if self._token is None:
-                body = {"username": self._username, "password": self._password.reveal()}
-                answer = await http.post(self._path, json=body, into=dict[str, Any], signed=False)
-                token = answer.get(self._token_field)
-                if not isinstance(token, str) or not token:
-                    raise UnexpectedResponse(f"POST {self._path} gave no {self._token_field!r}")
-                self._token = token
-        return {"Authorization": f"Bearer {self._token}"}
-
-    def renew(self) -> bool:
-        self._refused, self._token = self._token or self._refused, None
-        return True
-
-    def secrets(self) -> list[str]:
-        return [self._password.reveal(), self._token or "", self._refused]
-
-
-# --- budget ----------------------------------------------------------------------------------------------------------
-
-
-class Budget:
-    """What one owner of credentials may spend at a vendor, shared by all sources that use them.
-
-    Two limits: a configured pace (`per_hour`), and what the vendor says in its answers (`Retry-After`, and the
-    `RateLimit-*` / `X-RateLimit-*` families), which holds back every request of the owner, not just the one told off.
-    """
-
-    def __init__(self, per_hour: float | None = None, concurrency: int = 8) -> None:
-        # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
-        self._pace = AsyncLimiter(max(1.0, per_hour / 60), 60) if per_hour else None
-        self._most = concurrency
-        self._slots = anyio.CapacityLimiter(concurrency)
-        self._good = 0
-        self._closed_until = 0.0
-        self.remaining: float | None = None
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Callable[[], None]]:
-        """Room for one request, given back at the end or, by calling what this gives, before."""
-        if self._pace is not None:
-            await self._pace.acquire()
-        # Not on behalf of the task: one task may have a stream open and ask for something else meanwhile.
-        holder = object()
-        await self._slots.acquire_on_behalf_of(holder)
-        held = True
-
-        def give_back() -> None:
-            nonlocal held
-            if held:
-                self._slots.release_on_behalf_of(holder)
-            held = False
-
-        try:
-            yield give_back
-        finally:
-            give_back()
-
-    def wait_s(self, now: float) -> float:
-        """Seconds until the vendor wants to hear from this owner again."""
-        return max(0.0, self._closed_until - now)
-
-    def close_for(self, seconds: float, now: float) -> None:
-        # A day at most: a header that means something else must not silence an owner for ever.
-        self._closed_until = max(self._closed_until, now + min(seconds, 86_400))
-
-    def refused(self) -> None:
-        self._good = 0
-        self._slots.total_tokens = max(1, int(self._slots.total_tokens) // 2)
-
-    def served(self) -> None:
-        self._good += 1
-        if self._good >= 50 and self._slots.total_tokens < self._most:
-            self._good = 0
-            self._slots.total_tokens += 1
-
-    def learn(self, headers: httpx.Headers, now: float, skew_s: float = 0.0) -> None:
-        remaining = _number(headers, *_REMAINING)
-        if remaining is None:
-            return
-        self.remaining = remaining
-        reset = _number(headers, "x-ratelimit-reset", "ratelimit-reset")
-        if remaining <= 0 and reset is not None:
-            # An instant (GitHub: epoch seconds by its own clock; others: milliseconds) or seconds from now (the IETF
-            # draft): no quota window is 30 years long.
-            if reset > 100_000_000_000:
-                reset /= 1000
-            self.close_for(reset - (now + skew_s) if reset > 1_000_000_000 else reset, now)
-
-
-_REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining")
-
-
-def _number(headers: httpx.Headers, *names: str) -> float | None:
-    for name in names:
-        try:
-            return float(headers[name])
-        except (KeyError, ValueError):
-            continue
-    return None
-
-
-# --- the client ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -321,11 +148,11 @@ class VendorHttp:
         try:
             target = self._base.join(url)
         except httpx.InvalidURL:
-            text = _clean(self.redact(url), 80)
+            text = clean(self.redact(url), 80)
             raise UnexpectedResponse(f"{self._base.host} gave a link that is no URL: {text}") from None
-        if not _same_origin(target, self._base):
+        if not same_origin(target, self._base):
             raise UnexpectedResponse(
-                f"{self._base.host} points to another host, {_clean(_origin(target), 80)}; runlake asks only the "
+                f"{self._base.host} points to another host, {clean(origin(target), 80)}; runlake asks only the "
                 "configured base_url"
             )
         return str(target)
@@ -399,10 +226,12 @@ class VendorHttp:
             content = await self._read(response)
         if signed:  # the answer to a login is the secret
             content = self._without_secrets(content)
-        return self._parse(content, into, f"{method} {response.request.url.path}")
+        value, dropped = parse(content, into, f"{method} {response.request.url.path}")
+        self._count_unreadable(dropped)
+        return value
 
     async def _stream(self, path: str, into: type[T], params: Mapping[str, Param]) -> AsyncIterator[T]:
-        adapter = _adapter(into)
+        adapter = adapter_of(into)
         async with self._open("GET", path, params, None, signed=True, keep_slot=False) as response:
             where = f"GET {response.request.url.path}"
             found: list[Any] = ijson.sendable_list()
@@ -412,7 +241,7 @@ class VendorHttp:
                 async for chunk in self._scrubbed(self._chunks(response, self._limits.stream_bytes)):
                     if not begun and (start := chunk.lstrip()):
                         if not start.startswith(b"["):
-                            raise _not_json(where, chunk)
+                            raise not_json(where, chunk)
                         begun = True
                     parser.send(chunk)
                     for item in found:
@@ -488,7 +317,7 @@ class VendorHttp:
         except httpx.InvalidURL as error:
             raise UnexpectedResponse(f"{method} {url.path}: {error}") from None
         except (httpx.HTTPError, httpx.StreamError, UnicodeError) as error:  # the last: a host no resolver can be asked
-            raise Unavailable(f"cannot read from {_origin(url)}: {_clean(self.redact(_cause(error)))}") from None
+            raise Unavailable(f"cannot read from {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
 
     async def _wait_for_budget(self, method: str, url: httpx.URL) -> None:
         seconds = self._budget.wait_s(self._now())
@@ -547,13 +376,13 @@ class VendorHttp:
 
     def _refusal(self, response: httpx.Response, body: bytes) -> SourceError:
         status = response.status_code
-        reason = _clean(self.redact(_reason(body)))
+        reason = clean(self.redact(reason_in(body)))
         text = f"{response.request.method} {response.request.url.path}: HTTP {status}" + (
             f" ({reason})" if reason else ""
         )
         retry_after = self._retry_after(response.headers)
         throttled = status == 429 or (
-            status == 403 and (retry_after is not None or _number(response.headers, *_REMAINING) == 0)
+            status == 403 and (retry_after is not None or number_in(response.headers, *REMAINING) == 0)
         )
         if throttled:
             self._budget.refused()
@@ -582,133 +411,9 @@ class VendorHttp:
         # Counted by the clock that wrote it, which may be minutes off ours.
         return max(0.0, until - (self._now() + self._skew_s))
 
-    def _parse(self, content: bytes, into: type[T], where: str) -> T:
-        adapter = _adapter(into)
-        try:
-            return adapter.validate_json(content)
-        except ValidationError as error:
-            if error.errors(include_url=False)[0]["type"] == "json_invalid":
-                content = _repaired(content, where)
-                try:
-                    return adapter.validate_json(content)
-                except ValidationError as again:
-                    error = again
-            value, dropped = _without_bad_items(adapter, content, error, where)
-            self._count_unreadable(dropped)
-            return value
-
     def _count_unreadable(self, items: int) -> None:
         self.traffic.unreadable += items
         unreadable.set(unreadable.get() + items)
-
-
-def _adapter(into: type[T]) -> TypeAdapter[T]:
-    return cast(TypeAdapter[T], _cached_adapter(cast(Hashable, into)))
-
-
-@cache
-def _cached_adapter(into: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(into)
-
-
-def _without_bad_items(adapter: TypeAdapter[T], content: bytes, error: ValidationError, where: str) -> tuple[T, int]:
-    """The answer less the innermost list items that do not validate. One bad row must not cost its page."""
-    try:
-        data: Any = from_json(content)
-    except ValueError:  # nested deeper than the parser goes
-        raise UnexpectedResponse(f"{where}: {_problem(error)}") from None
-    dropped = 0
-    for _ in range(3):  # leaving out a step may show that its run is bad too
-        bad: set[tuple[int | str, ...]] = set()
-        for problem in error.errors(include_url=False, include_input=False):
-            place = problem["loc"]
-            last_index = max((i for i, part in enumerate(place) if isinstance(part, int)), default=None)
-            if last_index is None:
-                raise UnexpectedResponse(f"{where}: {_problem(error)}") from None
-            bad.add(place[: last_index + 1])
-        for place in sorted(bad, key=lambda p: (len(p), p[-1]), reverse=True):
-            try:
-                holder = data
-                for part in place[:-1]:
-                    holder = holder[part]
-                del holder[place[-1]]
-            except (KeyError, IndexError, TypeError):
-                raise UnexpectedResponse(f"{where}: {_problem(error)}") from None
-        dropped += len(bad)
-        try:
-            return adapter.validate_json(to_json(data)), dropped
-        except ValidationError as again:
-            error = again
-    raise UnexpectedResponse(f"{where}: {_problem(error)}")
-
-
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"the answer's shape has changed: {place or 'it'}: {first['msg'].lower()}"
-
-
-def _repaired(content: bytes, where: str) -> bytes:
-    """JSON that the strict parser refuses but Python's reads: lone surrogates, which one row's text may hold."""
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        raise _not_json(where, content) from None
-    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _not_json(where: str, content: bytes) -> Unavailable:
-    if content.lstrip()[:1] == b"<":
-        return Unavailable(f"{where}: an HTML page came instead of JSON (maintenance, or a wrong base_url)")
-    if not content.strip():
-        return Unavailable(f"{where}: the answer is empty")
-    return Unavailable(f"{where}: the answer breaks off or is not JSON")
-
-
-def _reason(body: bytes) -> str:
-    """What the vendor says went wrong: the first text under the keys that error envelopes use, else the body's head."""
-    try:
-        found = _say(from_json(body))
-    except ValueError:
-        text = body.decode("utf-8", "replace")
-        found = re.sub(r"<[^>]*>", " ", text) if text.lstrip().startswith("<") else text
-    return found
-
-
-def _say(data: Any) -> str:
-    if isinstance(data, str):
-        return data
-    if isinstance(data, list):
-        return _say(data[0]) if data else ""
-    if isinstance(data, dict):
-        for key in ("message", "detail", "error", "msg", "title", "reason", "errors"):
-            if data.get(key):
-                return _say(data[key])
-        return ", ".join(f"{key}: {_say(value)}" for key, value in list(data.items())[:3] if _say(value))
-    return ""
-
-
-def _clean(text: str, most: int = 160) -> str:
-    """Vendor text fit for one line of a terminal: no control characters, no runs of blanks, bounded."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[: most * 8]).split())
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _cause(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        why = re.sub(r"^.*verify failed: | \(_ssl\.c:\d+\)$", "", text)
-        return f"its TLS certificate does not verify ({why})"
-    return text
-
-
-def _origin(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode('ascii')}"
-
-
-def _same_origin(a: httpx.URL, b: httpx.URL) -> bool:
-    ports = {"http": 80, "https": 443}
-    return (a.scheme, a.host, a.port or ports.get(a.scheme)) == (b.scheme, b.host, b.port or ports.get(b.scheme))
 
 
 def _utc(moment: datetime) -> datetime:

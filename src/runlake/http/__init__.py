@@ -1,0 +1,26 @@
+"""The only importer of httpx: signing, budget, retry, caps and redaction for one source's requests.
+
+What a connector gets is `VendorHttp`. Every way in which an exchange can end badly becomes one of the errors of
+`errors.py`; nothing of httpx leaves this folder. A request goes to the configured origin (scheme, host, port) or
+nowhere: absolute links and redirects to any other are refused before a byte is sent.
+"""
+
+from runlake.http.address import path
+from runlake.http.budget import Budget
+from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
+from runlake.http.sign import Login, Sign, api_key, bearer
+
+__all__ = [
+    "Budget",
+    "HttpLimits",
+    "Login",
+    "Sign",
+    "Traffic",
+    "VendorHttp",
+    "api_key",
+    "asked",
+    "bearer",
+    "first_asked",
+    "path",
+    "unreadable",
+]
