@@ -1,0 +1,57 @@
+"""The figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Figures = Mapping[str, Any]
+
+
+def _number(digits: int) -> Callable[[float], str]:
+    return lambda value: f"{value:,.{digits}f}"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:,.0f}"
+
+
+_COLUMNS: list[tuple[str, Callable[[Figures], float | None], Callable[[float], str]]] = [
+    ("requests", lambda f: f["requests"], _number(0)),
+    ("MB read", lambda f: f["bytes"], _megabytes),
+    ("wall s", lambda f: f["wall_s"], _number(2)),
+    ("CPU s", lambda f: f["cpu_s"], _number(2)),
+    ("server s", lambda f: f["server_cpu_s"], _number(2)),
+    ("peak MB", lambda f: f["peak_bytes"], _megabytes),
+    ("file MB", lambda f: f.get("file_bytes"), _megabytes),
+    ("runs", lambda f: f["runs"], _number(0)),
+    ("runs/s", lambda f: f["runs"] / f["wall_s"], _number(0)),
+    ("new", lambda f: f.get("new"), _number(0)),
+    ("changed", lambda f: f.get("changed"), _number(0)),
+]
+
+
+def stages(figures: Mapping[str, Figures], titles: Mapping[str, str], ratios: Mapping[str, float]) -> str:
+    """One line a stage, then the ratios."""
+    rows = [["stage", *(name for name, _, _ in _COLUMNS)]]
+    for stage, found in figures.items():
+        cells = [(value, text) for _, take, text in _COLUMNS for value in [take(found)]]
+        rows.append([f"({stage}) {titles[stage]}", *("" if value is None else text(value) for value, text in cells)])
+    return "\n".join([aligned(rows), "", *(f"{name}  {ratio:.2f}" for name, ratio in ratios.items())])
+
+
+def stored(figures: Figures) -> str:
+    """What `python -m benchmarks store` found."""
+    rows = [["ms", "median", "most"]]
+    rows += [[name, f"{ms['median']:,.0f}", f"{ms['most']:,.0f}"] for name, ms in figures["ms"].items()]
+    size = f"{figures['file_bytes'] / 1e6:,.0f} MB, {figures['bytes_a_run']:,.0f} bytes a run"
+    return f"{figures['stored_runs']:,} runs stored, {size}\n\n{aligned(rows)}"
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """The first column to the left, all others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
