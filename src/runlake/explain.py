@@ -8,7 +8,7 @@ from typing import Any
 from runlake.errors import ConfigError
 from runlake.store.query import Reader
 
-_MOST_SHOWN = 5
+_MOST_SHOWN = 3
 
 _FIND = """
 SELECT DISTINCT pipeline_id, run_id FROM runs
@@ -25,15 +25,20 @@ LEFT JOIN (SELECT run_key, last_read_at, reads FROM open_runs) o ON o.run_key = 
 WHERE r.source = $source AND r.pipeline_id = $pipeline AND r.run_id = $run ORDER BY r.attempt
 """
 
+# The snapshots themselves, not the view `run_history`: whatever changed must be named.
 _HISTORY = """
-SELECT h.observed_at, h.attempt, h.read_by, h.vendor_status, h.status_then, h.status, h.started_at, h.finished_at,
-       h.error_message, h.vanished_at, h.request, h.sync_id
-FROM run_history h WHERE h.source = $source AND h.pipeline_id = $pipeline AND h.run_id = $run
-ORDER BY h.observed_at, h.attempt
+SELECT h.observed_at, h.attempt, h.read_by, h.vendor_status, h.status AS status_then,
+       coalesce(m.status, 'unknown') AS status, h.created_at, h.started_at, h.finished_at, h.error_code,
+       h.error_message, h.pipeline_name, h.pipeline_version, h.trigger, h.triggered_by, h.run_url, h.labels, h.metrics,
+       h.vanished_at, h.request, h.sync_id
+FROM rl.run_snapshots h
+LEFT JOIN status_map m ON m.source = h.source AND m.level = 'run' AND m.vendor_status = h.vendor_status
+WHERE h.source = $source AND h.pipeline_id = $pipeline AND h.run_id = $run
+ORDER BY h.attempt, h.observed_at
 """
 
 _STEPS = """
-SELECT s.step_no, s.name, s.kind, s.status, s.vendor_status, s.started_at, s.finished_at, s.error_message,
+SELECT s.step_no, s.step_id, s.name, s.kind, s.status, s.vendor_status, s.started_at, s.finished_at, s.error_message,
        m.origin AS mapped_by, s.run_key
 FROM steps s LEFT JOIN status_map m
   ON m.source = s.source AND m.level = 'step' AND m.vendor_status = s.vendor_status
@@ -45,7 +50,8 @@ ORDER BY s.run_key, s.step_no
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One run with all its attempts, oldest first; `history` and `steps` cover all of them."""
+    """One run with all its attempts, oldest first; `history` and `steps` cover all of them. Each row of the history
+    says in `changes` which fields differ from the row before: [name, before, after]."""
 
     attempts: list[dict[str, Any]]
     history: list[dict[str, Any]]
@@ -68,7 +74,19 @@ def explain(reader: Reader, source: str, run: str) -> Explanation:
         more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
         raise ConfigError(f"'{run}' could be {len(found)} runs of source {source}: {named}{more}")
     which = {"source": source, "pipeline": found[0]["pipeline_id"], "run": found[0]["run_id"]}
-    return Explanation(reader.read(_RUN, **which), reader.read(_HISTORY, **which), reader.read(_STEPS, **which))
+    history = reader.read(_HISTORY, **which)
+    for before, row in zip([None, *history], history, strict=False):
+        row["changes"] = _changes(before, row)
+    return Explanation(reader.read(_RUN, **which), history, reader.read(_STEPS, **which))
+
+
+_OURS = frozenset({"observed_at", "read_by", "request", "sync_id", "status", "changes"})
+
+
+def _changes(before: dict[str, Any] | None, row: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    if before is None or before["attempt"] != row["attempt"]:
+        return []
+    return [(name, before[name], row[name]) for name in row if name not in _OURS and before[name] != row[name]]
 
 
 def rule(row: dict[str, Any], level: str = "run") -> str:

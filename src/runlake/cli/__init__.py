@@ -10,14 +10,14 @@ DONE, SOURCE_FAILED, YOUR_MISTAKE, OUR_DATABASE, INTERRUPTED, NO_READER = 0, 1, 
 """Exit codes. 0 done; 1 a source failed; 2 you wrote something wrong; 3 the database refuses; 130 Ctrl-C."""
 
 
-def main() -> NoReturn:
-    """Runs the command of this process and ends it. An error that runlake foresees is one line on stderr."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command of this process, or the one given, and ends the process. An error that runlake foresees is one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a locale without the characters of a vendor's text must not end a command
             reconfigure(errors="replace")
     try:
-        code = _run()
+        code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # `runlake sql … | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -25,7 +25,7 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(arguments: list[str] | None) -> int:
     import typer  # noqa: PLC0415 (together with what follows: only what a command needs is loaded)
 
     from runlake.cli import show  # noqa: PLC0415
@@ -35,7 +35,7 @@ def _run() -> int:
     # Newer typers carry a click of their own; its base of usage errors is exported nowhere.
     usage_error: type[Exception] = typer.BadParameter.__bases__[0]
     try:
-        return app(standalone_mode=False, prog_name="runlake") or DONE
+        return app(args=arguments, standalone_mode=False, prog_name="runlake") or DONE
     except (KeyboardInterrupt, typer.Abort):
         show.problem("interrupted; what was read is kept")
         return INTERRUPTED

@@ -16,16 +16,16 @@ from runlake.cli import DONE, SOURCE_FAILED
 from runlake.cli.show import Format, SqlFormat
 
 if TYPE_CHECKING:
-    from runlake.config import Config
+    from runlake.config import Config, Source
 
 app = typer.Typer(
     name="runlake",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,  # plain help: fast, and the same bytes everywhere
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-config_app = typer.Typer(no_args_is_help=True, help="About the config file.", rich_markup_mode=None)
+config_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 
@@ -39,6 +39,16 @@ class Given:
         from runlake import config
 
         return config.load(self.config)
+
+    def select(self, names: list[str] | None) -> tuple[Config, list[Source]]:
+        """The config, and the sources named or all. Raises ConfigError where there are none."""
+        from runlake.errors import ConfigError
+
+        loaded = self.load()
+        sources = loaded.select(names or [])
+        if not sources:
+            raise ConfigError(f"{self.config} names no source; add a [[source]] table; `runlake init` shows how")
+        return loaded, sources
 
 
 def _version(wanted: bool) -> None:
@@ -60,7 +70,7 @@ def _source_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="[SOURCE…]", help="All, unless named.", autocompletion=_source_names)
+    list[str] | None, typer.Argument(metavar="SOURCE", help="All, unless named.", autocompletion=_source_names)
 ]
 OneSource = Annotated[str, typer.Argument(metavar="SOURCE", autocompletion=_source_names)]
 Shape = Annotated[Format, typer.Option("--format", help="For eyes, or the same rows for machines.")]
@@ -79,10 +89,24 @@ def root(
     """One ledger of every pipeline run a team has, at whatever vendor it ran.
 
     \b
-    Exit codes: 0 done; 1 a source failed; 2 you wrote something wrong; 3 the database refuses; 130 Ctrl-C.
-    Example:    runlake init, then runlake check, then runlake sync, then runlake sql "FROM latest_runs"
+    First steps: runlake demo; then runlake init, runlake check, runlake sync
+    Example:     runlake sql "SELECT status, count(*) FROM runs GROUP BY status"
+    Exit codes:  0 done, 1 a source failed, 2 you wrote something wrong,
+                 3 our own database refuses, 130 Ctrl-C
     """
     ctx.obj = Given(config_file)
+    _help(ctx)
+
+
+@config_app.callback()
+def config_root(ctx: typer.Context) -> None:
+    """About the config file."""
+    _help(ctx)
+
+
+def _help(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        sys.stdout.write(f"{ctx.get_help()}\n")
 
 
 # --- setting up ------------------------------------------------------------------------------------------------------
@@ -99,7 +123,9 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
-    """Write a commented config: asks for a first source at a terminal, or takes it from flags.
+    """Write a commented config.
+
+    Asks for a first source at a terminal, or takes it from flags.
 
     \b
     Example: runlake init --connector NAME --name etl --set base_url=https://etl.example.com
@@ -119,7 +145,9 @@ def init(
 
 @app.command()
 def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
-    """Check the config, then ask each source's vendor: secrets, reach, rights, and what polling will cost.
+    """Check the config, then each source at its vendor.
+
+    Secrets, reach, what the credentials may see, and about how many requests an hour polling will cost.
 
     \b
     Example: runlake check
@@ -130,8 +158,7 @@ def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TA
     from runlake.cli import show
     from runlake.cli.reading import published
 
-    config = ctx.obj.load()
-    sources = config.select(source or [])
+    config, sources = ctx.obj.select(source)
     show.note(f"{ctx.obj.config}: valid, {len(config.source)} source{'s' if len(config.source) != 1 else ''}")
     with published(config.database) as reader:
         known = checking.load(reader) if reader else {}
@@ -151,7 +178,9 @@ def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TA
 
 @app.command()
 def connectors(format_: Shape = Format.TABLE) -> None:
-    """List the vendors there is a connector for: what each can do, and against what it is verified.
+    """List the vendors that runlake knows, and what it can do.
+
+    And against what each connector is verified: a real server, or documentation only.
 
     \b
     Example: runlake connectors
@@ -177,7 +206,9 @@ def connectors(format_: Shape = Format.TABLE) -> None:
 
 @config_app.command()
 def schema() -> None:
-    """Print the config's JSON Schema, with each connector's settings, for editors that complete TOML.
+    """Print the config's JSON Schema, for editors.
+
+    It has each connector's settings.
 
     \b
     Example: runlake config schema > runlake.schema.json
@@ -193,15 +224,17 @@ def schema() -> None:
 
 @app.command()
 def sync(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
-    """Read what is new, open or reopened at each source, side by side, and publish the ledger for readers.
+    """Read what is new, open or reopened at each source.
+
+    Sources are read side by side; one that fails stops no other. Then the ledger is published for readers.
 
     \b
     Example: runlake sync
     """
     from runlake.cli import syncing
 
-    config = ctx.obj.load()
-    raise typer.Exit(syncing.sync(config, config.select(source or []), format_))
+    config, sources = ctx.obj.select(source)
+    raise typer.Exit(syncing.sync(config, sources, format_))
 
 
 @app.command()
@@ -211,48 +244,52 @@ def backfill(
     since: Annotated[str, typer.Option("--since", metavar="DATE", help="2026-01-31, or an instant; dates are UTC.")],
     format_: Shape = Format.TABLE,
 ) -> None:
-    """Read older runs, back to a date. Interrupted, it goes on where it was when given the same date again.
+    """Read older runs of a source, back to a date.
+
+    Interrupted, it goes on where it was when given the same date again.
 
     \b
     Example: runlake backfill etl --since 2026-01-01
     """
     from runlake.cli import syncing
 
-    config = ctx.obj.load()
-    raise typer.Exit(syncing.backfill(config, config.select([source])[0], since, format_))
+    config, [chosen] = ctx.obj.select([source])
+    raise typer.Exit(syncing.backfill(config, chosen, since, format_))
 
 
 @app.command()
 def track(
     ctx: typer.Context,
     source: OneSource,
-    ref: Annotated[list[str], typer.Argument(metavar="REF…", help="A run's id, or the id of what names runs.")],
+    ref: Annotated[list[str], typer.Argument(metavar="REF", help="A run's id, or the id of what names runs.")],
     format_: Shape = Format.TABLE,
 ) -> None:
-    """Follow runs by id where the vendor has no list of them, and read them at once.
+    """Follow runs by id where a vendor has no list of them.
+
+    They are read at once, and then by every sync until they are final.
 
     \b
     Example: runlake track registry task:bk_2wil31Z2 execution:2wil4VQe
     """
     from runlake.cli import syncing
 
-    config = ctx.obj.load()
-    raise typer.Exit(syncing.track(config, config.select([source])[0], ref, format_))
+    config, [chosen] = ctx.obj.select([source])
+    raise typer.Exit(syncing.track(config, chosen, ref, format_))
 
 
 @app.command()
 def coverage(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
-    """Compare each vendor's own list, day by day, with what is stored; fetch what is missing.
+    """Compare each vendor's own list with what is stored.
 
-    The days are in the view `coverage`.
+    What is missing is fetched. The comparison of each day is in the view `coverage`.
 
     \b
     Example: runlake coverage etl
     """
     from runlake.cli import syncing
 
-    config = ctx.obj.load()
-    raise typer.Exit(syncing.coverage(config, config.select(source or []), format_))
+    config, sources = ctx.obj.select(source)
+    raise typer.Exit(syncing.coverage(config, sources, format_))
 
 
 @app.command()
@@ -261,14 +298,16 @@ def remap(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     format_: Shape = Format.TABLE,
 ) -> None:
-    """Apply the status mapping of the config to stored history, from the vendors' own words. Asks no vendor.
+    """Apply a changed status mapping to stored history.
+
+    From the vendors' own words, which are stored; no vendor is asked.
 
     \b
     Example: runlake remap --dry-run
     """
     from runlake.cli import syncing
 
-    config = ctx.obj.load()
+    config, _ = ctx.obj.select(None)
     syncing.remap(config, format_, dry_run=dry_run)
 
 
@@ -283,7 +322,9 @@ def sql(
     format_: Annotated[SqlFormat, typer.Option("--format", help="How to write the answer.")] = SqlFormat.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
 ) -> None:
-    """Ask the published copy of the ledger; it works while another process syncs.
+    """Ask the ledger in SQL.
+
+    What is asked is the published copy, which each sync makes: it works while another process syncs.
 
     Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, coverage, unmapped_statuses,
     status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
@@ -298,15 +339,17 @@ def sql(
 
 @app.command()
 def status(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
-    """Show how each source stands: last sync, up to when we can vouch for it, what is open, and what to do.
+    """Show how each source stands, and what to do about it.
+
+    The last sync, up to when we can vouch for having seen every run, what is open, and words without a mapping.
 
     \b
     Example: runlake status
     """
     from runlake.cli import reading
 
-    config = ctx.obj.load()
-    reading.status(config.database, config.select(source or []), format_)
+    config, sources = ctx.obj.select(source)
+    reading.status(config.database, sources, format_)
 
 
 @app.command()
@@ -316,22 +359,26 @@ def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The vendor's id of the run, or how it begins.")],
     format_: Shape = Format.TABLE,
 ) -> None:
-    """Show why a run is shown as it is: each change seen, the mapping rule, and what was asked of the vendor.
+    """Show why a run is shown as it is.
+
+    Each change seen of it, the mapping rule used, and what was asked of the vendor and when.
 
     \b
     Example: runlake explain etl manual__2026-07-13
     """
     from runlake.cli import reading
 
-    config = ctx.obj.load()
-    reading.explain(config.database, config.select([source])[0], run, format_)
+    config, [chosen] = ctx.obj.select([source])
+    reading.explain(config.database, chosen, run, format_)
 
 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's config and database go.")] = Path("demo"),
 ) -> None:
-    """Sync six simulated vendors, let hours pass, sync again, and ask questions. No account, no network.
+    """See it all on six simulated vendors.
+
+    They are synced, a simulated day passes, they are synced again and asked about. No account, no network.
 
     \b
     Example: runlake demo

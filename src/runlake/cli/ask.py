@@ -66,9 +66,15 @@ def following(draft: init.Draft | None, path: Path) -> list[str]:
     """What to do next."""
     option = "" if str(path) == "runlake.toml" else f" --config {path}"
     if draft is None:
-        return ["every connector's source is in it, commented out: keep the ones you need, then: runlake check"]
-    secrets = secret_places(Source(name=draft.name, connector=draft.connector, settings=init.settings(draft)))
-    return [
-        *([f"set {', '.join(secrets)}"] if secrets else []),
-        f"replace what says {init.PLACEHOLDER}, then: runlake{option} check",
+        return [
+            f"every connector's source is in it, commented out: keep the ones you need, then: runlake{option} check"
+        ]
+    source = Source(name=draft.name, connector=draft.connector, settings=init.settings(draft))
+    secrets = " and ".join(secret_places(source))
+    blank = any(init.PLACEHOLDER in str(value) for value in init.settings(draft).values())
+    todo = [
+        *([f"set {secrets}"] if secrets else []),
+        *([f"replace what says {init.PLACEHOLDER}"] if blank else []),
+        f"runlake{option} check",
     ]
+    return [f"next: {', then '.join(todo)}"]

@@ -18,7 +18,7 @@ from runlake.model import Pipeline, Run
 from runlake.store.query import Reader
 from runlake.sync import Network, utc_now
 
-COLUMNS = ("source", "connector", "result", "checked", "lists", "open_runs", "requests_per_hour")
+COLUMNS = ("source", "result", "lists", "open_runs", "requests_per_hour", "checked")
 
 IMPATIENT = HttpLimits(timeout_s=15, connect_timeout_s=5, attempts=2, retry_for_s=20, patience_s=5)
 """Someone is waiting at the terminal."""
@@ -37,7 +37,6 @@ class Checked:
     """One source. `checked` are the requests that went well; `error` is why the next one did not."""
 
     source: str
-    connector: str
     result: str = "ok"
     checked: list[str] = field(default_factory=list)
     lists: int | None = None
@@ -57,7 +56,7 @@ async def check(sources: Sequence[Source], known: dict[str, Known], network: Net
 
 
 async def _one(source: Source, known: Known, network: Network) -> Checked:
-    checked = Checked(source.name, source.connector, open_runs=len(known.open_ages))
+    checked = Checked(source.name, open_runs=len(known.open_ages))
     try:
         connector = source.build()
         async with network.client(source, connector, utc_now) as http:
@@ -83,8 +82,7 @@ async def _ask(source: Source, connector: AnyConnector, http: VendorHttp, known:
         checked.checked.append(name)
         return result
 
-    checked.checked.append("secrets")
-    await part("credentials", lambda: connector.probe(http))
+    await part("access", lambda: connector.probe(http))
     pipelines: list[Pipeline] = []
     if can(kind, "pipelines"):
         pipelines = await part("pipelines", lambda: connector.pipelines(http))
@@ -97,7 +95,7 @@ async def _ask(source: Source, connector: AnyConnector, http: VendorHttp, known:
         checked.checked.append("lists")
     if run is not None and can(kind, "run"):
         ref = run.ref
-        await part("one run", lambda: connector.run(http, ref))
+        await part("run", lambda: connector.run(http, ref))
     if run is not None and can(kind, "detail") and source.steps != "none":
         row = run
         await part("details", lambda: connector.detail(http, row))

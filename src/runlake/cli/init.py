@@ -23,9 +23,9 @@ PLACEHOLDER = "REPLACE-ME"
 HEAD = """\
 # What runlake polls, and where it keeps what it saw.
 #
-# A key that is commented out has the value shown. `runlake check` checks this file and asks each vendor;
-# `runlake config schema` describes it to editors. Secrets are never written here, only where they are kept:
-# {{ env = "NAME" }} or {{ file = "path" }}.
+# `#key = value` is what holds without the line; `# key = value` is an example of what there is none of otherwise.
+# Secrets are never written here, only where they are kept: {{ env = "NAME" }} or {{ file = "path" }}.
+# `runlake check` checks this file and asks each vendor; `runlake config schema` describes it to editors.
 
 # {description}
 {database}
@@ -46,11 +46,12 @@ def config(drafts: Sequence[Draft], *, commented: bool = False) -> str:
     database = Config.model_fields["database"]
     line = f"database = {_toml(database.default)}"
     parts = [HEAD.format(description=database.description, database=f"#{line}" if commented else line)]
-    parts += [_source(draft, "#" if commented else "") for draft in drafts]
+    parts += [_source(draft, "#" if commented else "", whole=draft is drafts[0]) for draft in drafts]
     return "\n".join(parts)
 
 
-def _source(draft: Draft, mark: str) -> str:
+def _source(draft: Draft, mark: str, *, whole: bool) -> str:
+    """`whole`: with the keys that every source has."""
     kind = connectors()[draft.connector]
     fields = Source.model_fields
     lines = [
@@ -60,7 +61,7 @@ def _source(draft: Draft, mark: str) -> str:
         f"{mark}connector = {_toml(draft.connector)}  # {fields['connector'].description}",
     ]
     defaults = Source(name="x", connector="x").model_dump(mode="json")
-    for name, info in fields.items():
+    for name, info in fields.items() if whole else ():
         if name in ("name", "connector", "settings"):
             continue
         if defaults[name] is None:
@@ -74,15 +75,15 @@ def _source(draft: Draft, mark: str) -> str:
         if name in chosen:
             lines.append(f"{mark}{name} = {_toml(chosen[name])}")
         else:
-            lines.append(f"# {_optional(name, info, draft.name)}")
+            lines.append(_optional(name, info, draft.name))
     return "\n".join(lines) + "\n"
 
 
 def _optional(name: str, info: FieldInfo, source: str) -> str:
     default = info.get_default(call_default_factory=True)
     if default is not None and default != []:
-        return f"{name} = {_toml(default)}"
-    return f"{name} = {_toml(_blank(name, info, source))}"
+        return f"#{name} = {_toml(default)}"
+    return f"# {name} = {_toml(_blank(name, info, source))}"
 
 
 def settings(draft: Draft) -> dict[str, Any]:
@@ -181,8 +182,8 @@ def schema() -> dict[str, Any]:
     ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "runlake.toml",
         **defs.pop("Config"),
+        "title": "runlake.toml",
         "$defs": defs,
     }
 

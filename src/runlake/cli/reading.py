@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from runlake.cli import show
 from runlake.cli.show import Format, SqlFormat
-from runlake.cli.status import COLUMNS, standings
+from runlake.cli.status import COLUMNS, Standing, standings
 from runlake.config import Source
 from runlake.errors import ConfigError
 from runlake.explain import Explanation, rule
@@ -128,34 +129,29 @@ def _written(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
 
 
 def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
-    if not sources:
-        raise ConfigError("the config names no source; `runlake init` shows how one is written")
     with published(database) as reader:
         found = standings(sources, reader)
         if format_ is Format.JSON:
-            columns = [*COLUMNS, "error", "todo", "lines"]
+            columns = [*COLUMNS, "error", "notes", "todo", "lines"]
             show.json_rows(columns, [[getattr(each, name) for name in columns] for each in found])
         else:
             show.table(COLUMNS, [each.row() for each in found])
             for each in found:
-                _tell(each.source, each.error, each.todo, each.lines)
+                _tell(each)
         if reader is None:
             show.note("nothing has been synced yet: runlake sync")
         else:
             as_of(reader)
 
 
-def _tell(source: str, error: str | None, todo: Sequence[str], lines: Sequence[str]) -> None:
-    if error or todo or lines:
-        sys.stdout.write(f"\n{source}\n")
-    if error:
-        sys.stdout.write(f"  {show.clean(error)}\n")
-    sys.stdout.writelines(f"  → {show.clean(each)}\n" for each in todo)
+def _tell(standing: Standing) -> None:
+    lines = [*([standing.error] if standing.error else []), *standing.notes, *(f"→ {each}" for each in standing.todo)]
     if lines:
-        sys.stdout.write(
-            "  → paste into its [[source]] table (above [source.settings]), with a unified status for the dots:\n"
-        )
-        sys.stdout.writelines(f"{show.clean(line)}\n" for line in lines)
+        sys.stdout.write(f"\n{standing.source}\n")
+    sys.stdout.writelines(f"  {show.clean(line)}\n" for line in lines)
+    if standing.lines:
+        sys.stdout.write("  → paste above its [source.settings], with a unified status for the dots:\n")
+        sys.stdout.writelines(f"{show.clean(line)}\n" for line in standing.lines)
 
 
 # --- explain ---------------------------------------------------------------------------------------------------------
@@ -194,30 +190,46 @@ def _tell_story(found: Explanation) -> None:
             looked = f"{show.local(row['last_read_at'])} {show.zone()}" if row["last_read_at"] else "never"
             say(f"  still open: looked at {row['reads']} times, last {looked}; read again by id until it is final\n")
         say("\n")
-    say("What we saw, and what we had asked\n")
-    show.table(
-        ("observed_at", "attempt", "how", "vendor_status", "status", "request"),
-        [
-            (
-                row["observed_at"],
-                row["attempt"],
-                "gone" if row["vanished_at"] is not None else row["read_by"],
-                row["vendor_status"],
-                row["status_then"],
-                row["request"] or "nothing: the mapping was changed",
-            )
-            for row in found.history
-        ],
-    )
+    say(f"What we saw, and what we had asked ({show.zone()})\n")
+    for row in found.history:
+        for line in _seen(row):
+            say(show.clean(line) + "\n")
     if found.steps:
         say("\nSteps\n")
+        names = Counter(row["name"] for row in found.steps)
         show.table(
             ("step", "status", "vendor_status", "started_at", "finished_at", "error"),
             [
                 (
-                    row["name"] or row["kind"] or str(row["step_no"]),
+                    row["step_id"] if names[row["name"]] > 1 else row["name"] or row["kind"] or row["step_id"],
                     *(row[key] for key in ("status", "vendor_status", "started_at", "finished_at", "error_message")),
                 )
                 for row in found.steps
             ],
         )
+
+
+def _seen(row: dict[str, Any]) -> Iterator[str]:
+    """One snapshot: when, the vendor's word and ours, how we came to look, and what is different from before."""
+    when = show.local(row["observed_at"])
+    indent = " " * len(when)
+    status = f"{row['vendor_status']} → {row['status_then']}"
+    if row["vanished_at"] is not None:
+        status = "gone: the vendor has no such run any more"
+    attempt = f"  attempt {row['attempt']}" if row["attempt"] > 1 else ""
+    yield f"{when}  {status}{attempt}"
+    how = _HOW.get(row["read_by"], row["read_by"])
+    yield f"{indent}  {how}: {row['request']}" if row["request"] else f"{indent}  {how}"
+    for name, before, after in row["changes"]:
+        if name not in ("vendor_status", "status_then", "vanished_at"):
+            yield f"{indent}  {name}: {show.cell(before)} → {show.cell(after)}"
+
+
+_HOW = {
+    "list": "seen in a list",
+    "id": "read by id",
+    "sweep": "seen when recent runs were read again",
+    "backfill": "seen by a backfill",
+    "coverage": "fetched after a comparison with the vendor's list",
+    "remap": "the status mapping was changed; nothing was asked",
+}

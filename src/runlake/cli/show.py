@@ -79,7 +79,8 @@ def local(instant: datetime, *, seconds: bool = True) -> str:
     return text if name == zone() else f"{text} {name}"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a table shows it: one safe line, instants in the reader's zone."""
     match value:
         case None:
             return "-"
@@ -146,7 +147,7 @@ def table(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = Non
 
 def _column(values: Sequence[Any]) -> list[str]:
     """The values as text; fractions get the same number of decimals, so that points stand below each other."""
-    cells = [_cell(value) for value in values]
+    cells = [cell(value) for value in values]
     fractions = [at for at, value in enumerate(values) if isinstance(value, float) and "e" not in cells[at]]
     places = max((len(cells[at].partition(".")[2]) for at in fractions), default=0)
     for at in fractions:

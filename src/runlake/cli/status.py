@@ -38,6 +38,7 @@ class Standing:
     unknown: int = 0
     failures: int = 0
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
@@ -59,7 +60,7 @@ def standings(sources: Sequence[Source], reader: Reader | None) -> list[Standing
             standing.failures, standing.error = row["failures_since_good"], row["error"]
             if standing.error and (what := advice(source, row["error_class"])):
                 standing.todo.append(what)
-            standing.todo += row["notes"] or []
+            standing.notes = row["notes"] or []
         for word in (word for word in unmapped if word["source"] == source.name):
             things = f"{word['seen']} {word['level']}{'s' if word['seen'] > 1 else ''}"
             standing.todo.append(f"no mapping for the word {word['vendor_status']!r} of {things}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
+from time import monotonic
 from typing import Any
 
 from runlake import sync as engine
@@ -26,7 +27,6 @@ _MORE = ("seen", "vanished", "observed_through", "error_class", "error", "notes"
 
 def sync(config: Config, sources: Sequence[Source], format_: Format, *, now: Clock = utc_now) -> int:
     """Returns the exit code."""
-    _require(sources)
     with Live([source.name for source in sources]) as live:
 
         async def one(go: Go, source: Source) -> Sync:
@@ -40,6 +40,9 @@ def backfill(config: Config, source: Source, since: str, format_: Format) -> int
     start = day(since)
     if start > utc_now():
         raise ConfigError(f"--since {since} is in the future")
+    connector = source.build()
+    if not can(type(connector), "pipelines") and not connector.feeds([]):
+        raise ConfigError(f"{connector.title} documents no list to go back in; `runlake track` follows single runs")
     with Live([source.name]) as live:
 
         async def one(go: Go, source: Source) -> Sync:
@@ -93,19 +96,19 @@ def track(config: Config, source: Source, refs: Sequence[str], format_: Format) 
 
 def _fate(tracked: Tracked | None) -> str:
     if tracked is None or tracked.read_at is None:
-        return "kept, not read yet"
+        return "kept, not looked up yet"
     if tracked.error:
         return "not found"
-    return "read" if tracked.settled_at is not None else "read; more may follow"
+    return "looked up" if tracked.settled_at is not None else "looked up; more may follow"
 
 
 def coverage(config: Config, sources: Sequence[Source], format_: Format) -> int:
-    _require(sources)
     with Live([source.name for source in sources]) as live:
 
         async def one(go: Go, source: Source) -> tuple[Sync, list[dict[str, Any]] | None]:
+            began = monotonic()
             row, days = await engine.coverage(source, go.store, network=go.network, progress=live.on)
-            live.done(row, 0.0)
+            live.done(row, monotonic() - began)
             return row, days
 
         done = asyncio.run(side_by_side(config.database, sources, one))
@@ -134,7 +137,6 @@ def _by_pipeline(days: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 def remap(config: Config, format_: Format, *, dry_run: bool) -> None:
-    _require(config.source)
     columns = ("source", "level", "vendor_status", "before", "after", "rows")
 
     async def work() -> list[tuple[Any, ...]]:
@@ -161,16 +163,11 @@ def remap(config: Config, format_: Format, *, dry_run: bool) -> None:
 # --- what came of it -------------------------------------------------------------------------------------------------
 
 
-def _require(sources: Sequence[Source]) -> None:
-    if not sources:
-        raise ConfigError("the config names no source; add a [[source]] table; `runlake init` shows how")
-
-
 def reported(live: Live, work: Callable[[Go, Source], Awaitable[Sync]]) -> Callable[[Go, Source], Awaitable[Sync]]:
     async def reported(go: Go, source: Source) -> Sync:
-        began = datetime.now(UTC)
+        began = monotonic()
         result = await work(go, source)
-        live.done(result, (datetime.now(UTC) - began) / timedelta(seconds=1))
+        live.done(result, monotonic() - began)
         return result
 
     return reported

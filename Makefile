@@ -1,0 +1,37 @@
+# Each target makes what it needs from nothing; the first `make test` takes a minute more.
+PYTHON ?= python3
+
+.PHONY: demo test test-duckdb15 check bench soak record-airflow
+.DELETE_ON_ERROR:
+
+demo: .venv/runtime ; .venv/bin/runlake demo
+
+test: .venv/dev ; .venv/bin/pytest -q
+
+test-duckdb15: .venv-duckdb15/dev ; .venv-duckdb15/bin/pytest -q
+
+check: .venv/dev ; .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
+
+bench: .venv/dev ; .venv/bin/python -m benchmarks
+
+soak: .venv/dev ; .venv/bin/pytest -q -m soak
+
+record-airflow: .venv/dev ; .venv/bin/python cassettes/airflow/record.py
+
+# pip gained --group in 25.1; the one that venv brings may be older.
+.venv/runtime: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet --editable . --constraint constraints.txt
+	touch $@
+
+.venv/dev: .venv/runtime
+	.venv/bin/pip install --quiet --editable . --group dev --constraint constraints.txt
+	touch $@
+
+.venv-duckdb15/dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-duckdb15
+	.venv-duckdb15/bin/pip install --quiet --upgrade pip
+	sed 's/^duckdb==.*/duckdb==1.5.5/' constraints.txt > .venv-duckdb15/constraints.txt
+	.venv-duckdb15/bin/pip install --quiet --editable . --group dev --constraint .venv-duckdb15/constraints.txt
+	touch $@
