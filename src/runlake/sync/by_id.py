@@ -1,0 +1,150 @@
+"""Reading runs by id: open ones until they are final or gone, tracked ones, and those that a sweep did not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runlake.connector import Feed, Resolution
+from runlake.errors import NotFound, RateLimited, SourceError, UnexpectedResponse
+from runlake.http import first_asked
+from runlake.store import Tracked, Watched
+from runlake.sync.attempt import TRIES, Attempt
+from runlake.sync.intake import together
+
+MOST_SWEEP_READS = 200
+
+
+async def open_runs(attempt: Attempt, *, every: bool) -> None:
+    """Reads the runs that are due and that no list has shown in this attempt. There is no window: open runs are read
+    until they are final or gone."""
+    if "run" not in attempt.capable:
+        return
+    row = attempt.row
+    due = [
+        watched
+        for watched in attempt.state.watched
+        if attempt.key(watched.ref) not in attempt.intake.met and (every or watched.due(row.started_at))
+    ]
+    due += await _named(attempt)
+    complete = await read(attempt, list({each.ref: each for each in due}.values()))
+    if not attempt.listing and complete and not attempt.failures:
+        row.observed_through = row.started_at
+    if not complete:
+        row.observed_through = None
+
+
+async def sweep(attempt: Attempt) -> None:
+    """Final runs of the window that no list showed: reading them by id finds late edits and deletions."""
+    row = attempt.row
+    if not attempt.listing:
+        unlisted = attempt.feed_state(Feed())
+        if row.swept or unlisted.swept_at is None:
+            unlisted.swept_at = row.started_at
+            attempt.books.feeds.append(unlisted)
+    if not row.swept or "run" not in attempt.capable:
+        return
+    since, until = row.started_at - attempt.source.sweep_window, row.started_at - attempt.connector.overlap
+    floors = [s.walk_since for s in attempt.state.feeds.values() if s.purpose == "live" and s.walk_since]
+    await attempt.intake.flush(last=True)
+    unseen = await attempt.store.unseen(
+        attempt.source.name,
+        max([since, *floors]),
+        until,
+        list(attempt.intake.met),
+        attempt.failed_feeds,
+        MOST_SWEEP_READS,
+    )
+    await read(attempt, unseen, "sweep")
+
+
+async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id") -> bool:
+    """Reads runs by id; True where each was read or found gone."""
+    gone: list[tuple[Watched, NotFound, str]] = []
+    failures, queue = 0, list(reversed(watched))
+
+    async def reader() -> None:
+        nonlocal failures
+        while queue and failures < TRIES:
+            each = queue.pop()
+            first_asked.set("")
+            try:
+                run = await attempt.connector.run(attempt.http, each.ref)
+                if run.run_id != each.ref.run_id:
+                    raise UnexpectedResponse(f"asked for run {each.ref.run_id[:80]}, got {run.run_id[:80]}")
+            except NotFound as error:
+                gone.append((each, error, first_asked.get()))
+                continue
+            except UnexpectedResponse as error:  # one bad run never stops another
+                attempt.failures.append(error)
+                attempt.intake.refused += 1
+                continue
+            except SourceError as error:
+                attempt.failures.append(error)
+                failures = TRIES if isinstance(error, RateLimited) else failures + 1
+                continue
+            attempt.worked = True
+            await attempt.intake.take([run], attempt.now(), read_by, first_asked.get(), whole=True)
+            if run.ref != each.ref:
+                attempt.books.forget.append(attempt.key(each.ref))
+            await attempt.intake.flush()
+
+    await together(reader() for _ in range(min(attempt.source.concurrency, len(queue))))
+    for each, error, request in gone:
+        _bury(attempt, each, error, request)
+    return failures == 0
+
+
+def _bury(attempt: Attempt, watched: Watched, error: NotFound, request: str) -> None:
+    """A run that reading by id says is gone: believed only if the same credentials still see something else."""
+    key = attempt.key(watched.ref)
+    if watched.created_at is None:
+        if watched.why == "tracked":
+            attempt.note(f"tracked run {watched.ref.run_id[:80]} is not there")
+            attempt.failures.append(error)
+        if watched.reads + 1 >= TRIES:
+            attempt.books.forget.append(key)
+        else:
+            attempt.books.watch.append(replace(watched, reads=watched.reads + 1, read_at=attempt.row.started_at))
+    elif attempt.worked:
+        attempt.row.vanished_runs += 1
+        attempt.books.vanished.append((key, watched.created_at, attempt.now(), request))
+    else:
+        attempt.failures.append(error)
+
+
+async def _named(attempt: Attempt) -> list[Watched]:
+    """What the handles that users track name and we have not read yet."""
+    if "resolve" not in attempt.capable:
+        return []
+    now, known = attempt.row.started_at, attempt.state.tracked
+    for handle in attempt.connector.tracked():
+        known.setdefault(handle, Tracked(handle=handle, added_at=now))
+    found: list[Watched] = []
+    for tracked in [each for each in known.values() if each.settled_at is None]:
+        tracked.read_at, tracked.tries = now, tracked.tries + 1
+        async with attempt.surviving():
+            named = await _resolved(attempt, tracked)
+            refs = {attempt.key(ref): ref for ref in named.refs}
+            stored = await attempt.store.stored(attempt.source.name, list(refs))
+            new = [Watched(ref=ref, why="tracked", since=now) for key, ref in refs.items() if key not in stored]
+            # In one commit with the handle, so that none is lost if we die or the vendor fails before it is read.
+            attempt.books.watch += new
+            found += new
+    return found
+
+
+async def _resolved(attempt: Attempt, tracked: Tracked) -> Resolution:
+    attempt.books.tracked.append(tracked)
+    try:
+        named = await attempt.connector.resolve(attempt.http, tracked.handle)
+    except NotFound as error:
+        tracked.error = str(error)
+        if tracked.tries >= TRIES:
+            tracked.settled_at = attempt.row.started_at
+        raise
+    attempt.worked = True
+    tracked.error = None
+    if named.settled:
+        tracked.settled_at = attempt.row.started_at
+    return named
