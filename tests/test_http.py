@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 import selectors
 import socket
@@ -1018,3 +1019,11 @@ async def test_a_stream_may_be_left_early_by_another_task(ask: Ask) -> None:
         async with asyncio.timeout(5):
             await http.get("/runs", into=Rows)
     assert http.traffic.retries == 0
+
+
+async def test_an_answer_that_drips_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(0, 100.0)
+    monkeypatch.setattr("runlake.http.client.time.monotonic", lambda: next(ticks))
+    drips = answer(json.dumps({"runs": []}).encode())
+    limits = HttpLimits(attempts=1, answer_s=50)
+    assert str(await refusal(ask, drips, limits=limits)).endswith("/runs: the answer was not whole after 50 s")

@@ -73,6 +73,8 @@ class HttpLimits:
 
     timeout_s: float = 30.0
     connect_timeout_s: float = 10.0
+    answer_s: float = 600.0
+    """For one whole answer: `timeout_s` alone would let a vendor that drips bytes hold a sync for ever."""
     body_bytes: int = 64 * 1024 * 1024
     stream_bytes: int = 1024 * 1024 * 1024
     attempts: int = 5
@@ -349,10 +351,15 @@ class VendorHttp:
         return self.skew.total_seconds() if self.skew else 0.0
 
     async def _chunks(self, response: httpx.Response, most: int) -> AsyncIterator[bytes]:
-        size = 0
+        size, began = 0, time.monotonic()
         async with self._translating(response.request.method, response.request.url):
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
+                if time.monotonic() - began > self._limits.answer_s:
+                    raise Unavailable(
+                        f"{response.request.method} {response.request.url.path}: the answer was not whole after "
+                        f"{self._limits.answer_s:g} s"
+                    )
                 if size > most:
                     raise UnexpectedResponse(
                         f"{response.request.method} {response.request.url.path}: the answer is larger than "

@@ -14,6 +14,8 @@ from runlake.store import FeedState
 from runlake.sync.attempt import TRIES, Attempt
 
 MOST_PAGES = 100_000
+MOST_IDLE_PAGES = 10
+"""Pages in a row that show nothing that the walk has not met: the vendor ignores where we want to go on."""
 
 
 async def newest(attempt: Attempt) -> None:
@@ -92,7 +94,7 @@ async def walk(
     connector, intake = attempt.connector, attempt.intake
     bad_before, met = unreadable.get(), set[str]()
     before: datetime | None = None  # the middle of the page before
-    in_order, total, to_the_end, pages_read = True, None, True, 0
+    in_order, total, to_the_end, pages_read, idle = True, None, True, 0, 0
     stops = feed.order is Order.NEWEST_FIRST or (feed.order is Order.UPDATED_SINCE and not filtered)
     pages = connector.pages(attempt.http, feed, since if filtered else None, cursor)
     first_asked.set("")
@@ -107,6 +109,7 @@ async def walk(
             first_met = [at for key, at in zip(keys, instants, strict=True) if at is not None and key not in met]
             in_order &= _newest_first(first_met, before, connector.overlap)
             before = median_high(first_met) if first_met else before
+            idle = idle + 1 if keys and met.issuperset(keys) else 0
             met.update(keys)
             swept = sweep_below is not None and newest_here is not None and newest_here < sweep_below
             await intake.take(page.runs, observed_at, "sweep" if swept else read_by, request, keys=keys, floor=floor)
@@ -120,8 +123,8 @@ async def walk(
             if stops and state.in_order and in_order and newest_here is not None and newest_here < since:
                 to_the_end = False
                 break
-            if pages_read >= MOST_PAGES:
-                raise UnexpectedResponse(f"{_name(feed)} goes on after {MOST_PAGES} pages")
+            if pages_read >= MOST_PAGES or idle >= MOST_IDLE_PAGES:
+                raise UnexpectedResponse(f"{_name(feed)} goes on and on: {pages_read} pages, {len(met)} runs")
             first_asked.set("")
     if stops:
         if not in_order:
