@@ -11,7 +11,10 @@ DONE, SOURCE_FAILED, YOUR_MISTAKE, OUR_DATABASE, INTERRUPTED, NO_READER = 0, 1, 
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs the command of this process, or the one given, and ends the process. An error that runlake foresees is one line on stderr."""
+    """Runs the command of this process, or the one given, and ends the process.
+
+    An error that runlake foresees is one line on stderr; a traceback is a bug.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a locale without the characters of a vendor's text must not end a command
@@ -35,7 +38,14 @@ def _run(arguments: list[str] | None) -> int:
     # Newer typers carry a click of their own; its base of usage errors is exported nowhere.
     usage_error: type[Exception] = typer.BadParameter.__bases__[0]
     try:
-        return app(args=arguments, standalone_mode=False, prog_name="runlake") or DONE
+        code = app(args=arguments, standalone_mode=False, prog_name="runlake") or DONE
+        if code == INTERRUPTED:  # newer typers make this of Ctrl-C themselves
+            raise KeyboardInterrupt
+        return int(code)
+    except SystemExit as ended:  # typer ends the process itself when nobody reads its output any more
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     except (KeyboardInterrupt, typer.Abort):
         show.problem("interrupted; what was read is kept")
         return INTERRUPTED

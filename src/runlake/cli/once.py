@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -31,8 +31,8 @@ class Go:
     """What an attempt at a source needs besides the source."""
 
     store: Store
-    now: Clock = utc_now
-    network: Network = field(default_factory=Network)
+    now: Clock
+    network: Network
 
 
 async def side_by_side(
@@ -49,7 +49,7 @@ async def side_by_side(
     """
     async with Store(database) as store:
         await store.close_interrupted(now())
-        go = Go(store, now)
+        go = Go(store, now, Network())
 
         async def one(source: Source) -> Done[T]:
             began = time.perf_counter()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from runlake.cli import show
 from runlake.cli.show import Format, SqlFormat
@@ -20,7 +20,10 @@ from runlake.errors import ConfigError
 from runlake.explain import Explanation, rule
 from runlake.explain import explain as explained
 from runlake.store import published_path
-from runlake.store.query import Answer, Reader
+from runlake.store.query import Answer, Freshness, Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LAGS = timedelta(minutes=10)
 
@@ -38,9 +41,8 @@ def published(database: Path) -> Iterator[Reader | None]:
         yield reader
 
 
-def as_of(reader: Reader) -> None:
+def as_of(fresh: Freshness) -> None:
     """Says on stderr how fresh the copy is, and which sources it cannot vouch for."""
-    fresh = reader.freshness()
     seen = {name: at for name, at in fresh.observed_through.items() if at is not None}
     unseen = sorted(set(fresh.observed_through) - set(seen))
     parts = []
@@ -73,37 +75,38 @@ def sql(database: Path, text: str, format_: SqlFormat, output: Path | None) -> N
     if format_ is SqlFormat.PARQUET and output is None and sys.stdout.isatty():
         raise ConfigError("parquet is for files: add -o FILE, or redirect the output")
     with Reader(database) as reader:
-        answer = reader.ask(text)
-        with _written(output, binary=format_ is SqlFormat.PARQUET) as out:
-            _write(answer, format_, out)
-        as_of(reader)
+        fresh = reader.freshness()
+        if format_ is SqlFormat.PARQUET:
+            batches = reader.batches(text)
+            first = next(batches)  # what is wrong with the query shows here, before a file is touched
+            with _written(output, binary=True) as out:
+                _parquet(chain([first], batches), first.schema, out)
+        else:
+            answer = reader.ask(text)
+            with _written(output, binary=False) as out:
+                _write(answer, format_, out)
+    as_of(fresh)
 
 
-def _write(answer: Answer, format_: SqlFormat, out: IO[Any]) -> None:
+def _write(answer: Answer, format_: SqlFormat, out: IO[str]) -> None:
+    rows = answer.rows()
     match format_:
         case SqlFormat.JSON:
-            show.json_rows(answer.columns, answer.rows(), out)
+            show.json_rows(answer.columns, rows, out)
         case SqlFormat.CSV:
-            show.csv_rows(answer.columns, answer.rows(), out)
-        case SqlFormat.PARQUET:
-            _parquet(answer, out)
-        case SqlFormat.TABLE:
-            rows = answer.rows()
+            show.csv_rows(answer.columns, rows, out)
+        case _:
             show.table(answer.columns, islice(rows, MOST_ROWS), out)
             if next(rows, None) is not None:
                 show.note(f"only the first {MOST_ROWS} rows are shown; --format csv writes all")
 
 
-def _parquet(answer: Answer, out: IO[bytes]) -> None:
+def _parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> None:
     from pyarrow import parquet  # noqa: PLC0415 (0.2 s for this format alone)
 
-    batches = answer.batches()
-    schema = batches.schema
-    for at, name in enumerate(answer.columns):
-        schema = schema.set(at, schema.field(at).with_name(name))
     with parquet.ParquetWriter(out, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch.rename_columns(answer.columns))
+            writer.write_batch(batch)
 
 
 @contextmanager
@@ -141,7 +144,7 @@ def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
         if reader is None:
             show.note("nothing has been synced yet: runlake sync")
         else:
-            as_of(reader)
+            as_of(reader.freshness())
 
 
 def _tell(standing: Standing) -> None:
@@ -169,7 +172,7 @@ def explain(database: Path, source: Source, run: str, format_: Format) -> None:
             sys.stdout.write(show.json_text(content, indent=2) + "\n")
         else:
             _tell_story(found)
-        as_of(reader)
+        as_of(reader.freshness())
 
 
 _FACTS = ("created_at", "started_at", "finished_at", "trigger", "error_code", "error_message", "run_url", "vanished_at")

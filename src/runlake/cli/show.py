@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -279,10 +281,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str]) -> None:
     """Header and rows (RFC 4180, but lines end in LF); texts that would be formulas get an apostrophe in front."""
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_csv_cell(name, out) for name in columns])
-    for row in rows:
+    line = io.StringIO()
+    # With CR LF as its end of line, csv quotes cells that have either of them; ours are LF all the same.
+    writer = csv.writer(line, lineterminator="\r\n")
+    for row in chain([columns], rows):
         writer.writerow([_csv_cell(value, out) for value in row])
+        out.write(f"{line.getvalue()[:-2]}\n")
+        line.seek(0)
+        line.truncate()
 
 
 def _csv_cell(value: Any, out: IO[str]) -> Any:

@@ -31,7 +31,7 @@ class Freshness:
 
 
 class Answer:
-    """The columns of an answer, and its rows once, as tuples or as Arrow batches."""
+    """The columns of an answer, and its rows, once."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
@@ -41,12 +41,6 @@ class Answer:
         with _telling():
             while batch := self._con.fetchmany(_BATCH):
                 yield from batch
-
-    def batches(self) -> pa.RecordBatchReader:
-        with _telling():
-            reader = self._con.to_arrow_reader(_BATCH)
-        assert reader is not None, "ask() has executed something that answers"
-        return reader
 
 
 def _each_once(names: list[str]) -> list[str]:
@@ -85,16 +79,30 @@ class Reader:
     def ask(self, text: str) -> Answer:
         """A reader's question. Raises ConfigError: not one statement, not a reading one, or wrong SQL."""
         with _telling():
+            return Answer(self._con.execute(self._one(text)))
+
+    def batches(self, text: str) -> Iterator[pa.RecordBatch]:
+        """The same as Arrow batches, of which there is at least one."""
+        self._one(text)
+        with _telling():
+            # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
+            reader = self._con.sql(text).to_arrow_reader(_BATCH)
+            names = _each_once(reader.schema.names)
+            yield pa.RecordBatch.from_pylist([], reader.schema).rename_columns(names)
+            for batch in reader:
+                yield batch.rename_columns(names)
+
+    def _one(self, text: str) -> duckdb.Statement:
+        with _telling():
             statements = self._con.extract_statements(text)
-            if not statements:
-                raise ConfigError("the query is empty; try: SELECT * FROM source_health")
-            if len(statements) > 1:
-                raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
-            if statements[0].type.name not in _READS:
-                raise ConfigError(
-                    f"this copy is read-only: SELECT works, {statements[0].type.name.replace('_', ' ')} does not"
-                )
-            return Answer(self._con.execute(statements[0]))
+        if not statements:
+            raise ConfigError("the query is empty; try: SELECT * FROM source_health")
+        if len(statements) > 1:
+            raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
+        kind = statements[0].type.name
+        if kind not in _READS:
+            raise ConfigError(f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not")
+        return statements[0]
 
 
 @contextmanager
