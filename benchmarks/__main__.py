@@ -80,6 +80,7 @@ class Benchmark:
 
     def _stage(self, name: str, state: str, ledger: Path) -> Figures:
         server_cpu = cpu_of(self._port)
+        print(f"{name}, the account as {state}", file=sys.stderr)
         figures: Figures = run("stage", name, self._port, state, ledger, self._page_size)
         figures["server_cpu_s"] = cpu_of(self._port) - server_cpu
         if name == "sync":
@@ -89,6 +90,7 @@ class Benchmark:
         return figures
 
     def _check(self, stage: str, ledger: Path, state: str, older: int) -> None:
+        print(f"checking the ledger of ({stage})", file=sys.stderr)
         self.wrong += [f"({stage}) {line}" for line in run("check", self._runs, state, older, ledger)]
 
 
