@@ -46,7 +46,10 @@ class Watched:
 
 @dataclass(slots=True, kw_only=True)
 class Tracked:
-    """What a user named: an id of a run, or of something at the vendor that names runs."""
+    """What a user named: an id of a run, or of something at the vendor that names runs.
+
+    `tries`: how often in a row it was answered that it names nothing, or with runs that could not be read.
+    """
 
     handle: str
     added_at: datetime

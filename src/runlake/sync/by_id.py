@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from runlake.connector import Feed, Resolution
 from runlake.errors import NotFound, RateLimited, SourceError, UnexpectedResponse
-from runlake.http import first_asked
+from runlake.http import first_asked, unreadable
 from runlake.store import Tracked, Watched
 from runlake.sync.attempt import TRIES, Attempt
 from runlake.sync.intake import together
@@ -28,7 +28,7 @@ async def open_runs(attempt: Attempt, *, every: bool) -> None:
     ]
     due += await _named(attempt)
     complete = await read(attempt, list({each.ref: each for each in due}.values()))
-    if not attempt.listing and complete and not attempt.failures:
+    if not attempt.listing and complete and not attempt.failures and not attempt.held:
         row.observed_through = row.started_at
     if not complete:
         row.observed_through = None
@@ -122,8 +122,10 @@ async def _named(attempt: Attempt) -> list[Watched]:
         known.setdefault(handle, Tracked(handle=handle, added_at=now))
     found: list[Watched] = []
     for tracked in [each for each in known.values() if each.settled_at is None]:
-        tracked.read_at, tracked.tries = now, tracked.tries + 1
+        tracked.read_at = now
+        attempt.books.tracked.append(tracked)
         async with attempt.surviving():
+            bad_before = unreadable.get()
             named = await _resolved(attempt, tracked)
             refs = {attempt.key(ref): ref for ref in named.refs}
             stored = await attempt.store.stored(attempt.source.name, list(refs))
@@ -131,20 +133,23 @@ async def _named(attempt: Attempt) -> list[Watched]:
             # In one commit with the handle, so that none is lost if we die or the vendor fails before it is read.
             attempt.books.watch += new
             found += new
+            tracked.tries = 0 if unreadable.get() == bad_before else tracked.tries + 1
+            if 0 < tracked.tries < TRIES:
+                attempt.held = True
+                attempt.note(f"{tracked.handle[:80]} names runs that could not be read: asked again next time")
+            elif named.settled:
+                tracked.settled_at = now
     return found
 
 
 async def _resolved(attempt: Attempt, tracked: Tracked) -> Resolution:
-    attempt.books.tracked.append(tracked)
     try:
         named = await attempt.connector.resolve(attempt.http, tracked.handle)
     except NotFound as error:
-        tracked.error = str(error)
+        tracked.error, tracked.tries = str(error), tracked.tries + 1
         if tracked.tries >= TRIES:
             tracked.settled_at = attempt.row.started_at
         raise
     attempt.worked = True
     tracked.error = None
-    if named.settled:
-        tracked.settled_at = attempt.row.started_at
     return named

@@ -113,7 +113,8 @@ async def walk(
             met.update(keys)
             swept = sweep_below is not None and newest_here is not None and newest_here < sweep_below
             await intake.take(page.runs, observed_at, "sweep" if swept else read_by, request, keys=keys, floor=floor)
-            total = page.total
+            # As it was when the walk began: what has come since was not there to be read.
+            total = page.total if total is None else total
             attempt.worked = True
             if resumable:
                 state.cursor = page.cursor
