@@ -127,8 +127,10 @@ class World:
         name = (self.seed, pipeline.vendor, pipeline.name)
         place = number % pipeline.batch
         leader = number - place
-        if self.equal_timestamps and _fraction(*name, "burst", number // 6) < 0.4:
-            leader, place = number // 6 * 6, 0
+        # What is submitted together stays together: a task that grew after its end would be no vendor's.
+        size = pipeline.batch if pipeline.batch > 1 else 6
+        if self.equal_timestamps and _fraction(*name, "burst", number // size) < 0.4:
+            leader, place = number // size * size, 0
         tick = self._tick(pipeline, leader)
         if pipeline.presence < 1 or pipeline.batch > 1:
             room = pipeline.every.total_seconds() / self.rate / pipeline.batch * 0.9
