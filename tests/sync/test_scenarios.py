@@ -600,6 +600,18 @@ async def test_a_task_one_of_whose_runs_cannot_be_read_is_not_settled(bench: Ben
     assert await bench.runs() == ["a", "b"]
 
 
+async def test_a_refusal_between_two_tasks_loses_no_run_that_the_first_named(bench: Bench) -> None:
+    bench.connector = "tracking"
+    bench.settings = {"tracked": ["t1", "t2"]}
+    bench.shop.put(row("a", T0 - MINUTE), row("b", T0 - MINUTE))
+    bench.shop.tasks |= {"t1": ("DONE", [{"id": "a"}]), "t2": ("DONE", [{"id": "b"}])}
+    bench.shop.refuse["/tasks/t2"] = 429, {"Retry-After": "3600"}
+    assert (await bench.sync()).error_class == "RateLimited"
+    bench.shop.refuse.clear()
+    await bench.sync(2 * HOUR)
+    assert await bench.runs() == ["a", "b"]
+
+
 async def test_an_outage_does_not_count_as_a_handle_that_names_nothing(bench: Bench) -> None:
     bench.connector = "tracking"
     bench.settings = {"tracked": ["t"]}
