@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -441,6 +442,39 @@ async def test_what_was_read_before_a_refusal_is_kept(bench: Bench) -> None:
     await bench.sync(2 * HOUR)
     assert len(await bench.runs()) == 30
     assert bench.shop.count("/feeds/?offset=10&") == 0, "the walk is taken up where it was"
+
+
+async def test_a_sync_that_is_called_off_keeps_what_it_has_read(bench: Bench) -> None:
+    bench.shop.put(*several(0, 30, T0 - HOUR, HOUR))
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(bench.sync())
+
+    def call_off(answers: int, _: Request) -> None:
+        if answers == 2:
+            loop.call_soon_threadsafe(task.cancel)
+
+    bench.shop.after = call_off
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bench.shop.after = None
+    assert len(await bench.runs()) >= 10
+    assert await one(bench.store, "SELECT last_outcome, observed_through FROM source_health") == ("interrupted", None)
+    await bench.sync(HOUR)
+    assert len(await bench.runs()) == 30
+    assert bench.shop.count("/feeds/?offset=0&") == 1
+
+
+async def test_an_unsorted_list_taken_up_again_is_vouched_for_up_to_when_it_was_begun(bench: Bench) -> None:
+    bench.settings = {"order": "unsorted"}
+    bench.shop.put(*several(0, 30, T0 - HOUR, HOUR))
+    bench.shop.refuse["/feeds/?offset=20"] = 503
+    await bench.sync()
+    bench.shop.refuse.clear()
+    bench.shop.put(row("new", T0 + HOUR))  # before the place where the walk goes on
+    await bench.sync(2 * HOUR)
+    assert await bench.observed_through() == T0
+    await bench.sync(HOUR)
+    assert len(await bench.runs()) == 31
+    assert await bench.observed_through() == bench.shop.now
 
 
 # --- words and mappings ----------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ async def newest(attempt: Attempt) -> None:
 async def _live(attempt: Attempt, feed: Feed) -> None:
     state, started, overlap = attempt.feed_state(feed), attempt.now(), attempt.connector.overlap
     swept, first = attempt.row.swept, state.observed_through is None
+    through = started
     if feed.sweep_only and not (swept or first):
         return
     if state.observed_through is not None:
@@ -54,7 +55,9 @@ async def _live(attempt: Attempt, feed: Feed) -> None:
     elif state.cursor is not None and state.walk_started_at and state.walk_since:
         # A walk that was interrupted: what has come or changed since it began, then the rest of it.
         since, whole = state.walk_since, True
-        if feed.order is not Order.UNSORTED:
+        if feed.order is Order.UNSORTED:
+            through = state.walk_started_at  # what has come since may stand anywhere
+        else:
             whole = await walk(attempt, feed, state, state.walk_started_at - overlap, floor=since)
         whole &= await walk(attempt, feed, state, since, floor=since, cursor=state.cursor, resumable=True)
     else:
@@ -62,7 +65,7 @@ async def _live(attempt: Attempt, feed: Feed) -> None:
         whole = await walk(attempt, feed, state, state.walk_since, floor=state.walk_since, resumable=True)
     state.cursor = None
     if whole or state.held >= TRIES - 1:
-        state.observed_through, state.held = started, 0
+        state.observed_through, state.held = through, 0
     else:
         state.held += 1
         attempt.held = True
