@@ -463,6 +463,31 @@ async def test_a_sync_that_is_called_off_keeps_what_it_has_read(bench: Bench) ->
     assert bench.shop.count("/feeds/?offset=0&") == 1
 
 
+async def test_a_sync_called_off_before_open_runs_were_read_vouches_for_nothing(bench: Bench) -> None:
+    bench.shop.put(row("a", T0 - 9 * HOUR, "running"), *several(0, 30, T0 - HOUR))
+    await bench.sync()
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(bench.sync(HOUR))
+
+    def call_off(_: int, request: Request) -> None:
+        if request.url.path == "/runs/a":
+            loop.call_soon_threadsafe(task.cancel)
+
+    bench.shop.after = call_off
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bench.shop.after = None
+    assert await one(bench.store, "SELECT last_outcome, observed_through FROM source_health") == ("interrupted", T0)
+
+
+async def test_a_list_that_is_there_no_more_does_not_make_each_sync_a_sweep(bench: Bench) -> None:
+    bench.settings = {"feeds": ["a", "b"]}
+    bench.shop.put(row("a1", T0 - HOUR, pipeline="a"), feed="a")
+    bench.shop.put(row("b1", T0 - HOUR, pipeline="b"), feed="b")
+    await bench.sync()
+    bench.settings = {"feeds": ["a"]}
+    assert [(await bench.sync(after)).swept for after in (7 * HOUR, MINUTE, MINUTE)] == [True, False, False]
+
+
 async def test_an_unsorted_list_taken_up_again_is_vouched_for_up_to_when_it_was_begun(bench: Bench) -> None:
     bench.settings = {"order": "unsorted"}
     bench.shop.put(*several(0, 30, T0 - HOUR, HOUR))

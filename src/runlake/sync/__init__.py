@@ -67,8 +67,9 @@ async def sync(
     """One attempt; returns its row. `every_open_run` reads all open runs, due or not. Raises only StoreError."""
 
     async def work(attempt: Attempt) -> None:
-        await walk.newest(attempt)
-        await by_id.open_runs(attempt, every=every_open_run)
+        through = await walk.newest(attempt)
+        if await by_id.open_runs(attempt, every=every_open_run):
+            attempt.row.observed_through = through
         await by_id.sweep(attempt)
 
     return await _attempt("sync", source, store, work, network or Network(), now, progress)

@@ -15,11 +15,11 @@ from runlake.sync.intake import together
 MOST_SWEEP_READS = 200
 
 
-async def open_runs(attempt: Attempt, *, every: bool) -> None:
+async def open_runs(attempt: Attempt, *, every: bool) -> bool:
     """Reads the runs that are due and that no list has shown in this attempt. There is no window: open runs are read
-    until they are final or gone."""
+    until they are final or gone. False where some were not, or runs that users name could not be found."""
     if "run" not in attempt.capable:
-        return
+        return True
     row = attempt.row
     due = [
         watched
@@ -28,10 +28,7 @@ async def open_runs(attempt: Attempt, *, every: bool) -> None:
     ]
     due += await _named(attempt)
     complete = await read(attempt, list({each.ref: each for each in due}.values()))
-    if not attempt.listing and complete and not attempt.failures and not attempt.held:
-        row.observed_through = row.started_at
-    if not complete:
-        row.observed_through = None
+    return complete and (attempt.listing or not (attempt.failures or attempt.held))
 
 
 async def sweep(attempt: Attempt) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,23 +19,31 @@ MOST_IDLE_PAGES = 10
 """Pages in a row that show nothing that the walk has not met: the vendor ignores where we want to go on."""
 
 
-async def newest(attempt: Attempt) -> None:
-    """Reads each feed back to where it was seen before; with a sweep due, back to the beginning of its window."""
+async def newest(attempt: Attempt) -> datetime | None:
+    """Reads each feed back to where it was seen before; with a sweep due, back to the beginning of its window.
+
+    Returns up to when all lists were seen, of which there may be none; None where one was not seen whole.
+    """
     row = attempt.row
-    live = [state for (purpose, _), state in attempt.state.feeds.items() if purpose == "live"]
-    walked = [state.swept_at for state in live if state.swept_at is not None]
-    row.swept = bool(walked) and row.started_at - min(walked) >= attempt.source.sweep_every
+    row.swept = _sweep_is_due(attempt, [s for (purpose, _), s in attempt.state.feeds.items() if purpose == "live"])
     feeds = await attempt.feeds()
-    attempt.listing = bool(feeds)
+    attempt.listing = bool(feeds or attempt.failures)
+    if feeds:
+        # Without the lists that are there no more: nothing would ever sweep them, so that each sync would.
+        row.swept = _sweep_is_due(attempt, [attempt.feed_state(feed) for feed in feeds])
 
     async def one(feed: Feed) -> None:
         await _live(attempt, feed)
 
     await attempt.each(feeds, one)
-    if feeds and not attempt.failures:
-        through = [attempt.feed_state(feed).observed_through for feed in feeds if not feed.sweep_only]
-        if all(through):
-            row.observed_through = min(t for t in through if t)
+    seen = [attempt.feed_state(feed).observed_through for feed in feeds if not feed.sweep_only]
+    whole = [through for through in seen if through is not None]
+    return min(whole, default=row.started_at) if len(whole) == len(seen) and not attempt.failures else None
+
+
+def _sweep_is_due(attempt: Attempt, feeds: Sequence[FeedState]) -> bool:
+    swept = [state.swept_at for state in feeds if state.swept_at is not None]
+    return bool(swept) and attempt.row.started_at - min(swept) >= attempt.source.sweep_every
 
 
 async def _live(attempt: Attempt, feed: Feed) -> None:
