@@ -24,7 +24,15 @@ import pytest
 import respx
 from pydantic import BaseModel, RootModel
 
-from runlake.errors import AuthenticationError, NotFound, RateLimited, SourceError, Unavailable, UnexpectedResponse
+from runlake.errors import (
+    AuthenticationError,
+    NotFound,
+    RateLimited,
+    SourceError,
+    Unavailable,
+    UnexpectedResponse,
+    Unreachable,
+)
 from runlake.http import Budget, HttpLimits, Login, VendorHttp, api_key, asked, bearer, path
 from runlake.secret import Secret
 
@@ -645,7 +653,7 @@ async def test_a_refused_connection_is_unavailable(ask: Ask) -> None:
     async with listening(answer(EMPTY)) as vendor:
         url = vendor.url
     async with ask(url, limits=ONCE) as http:
-        with pytest.raises(Unavailable, match=r"cannot read from http://127\.0\.0\.1"):
+        with pytest.raises(Unreachable, match=r"cannot reach http://127\.0\.0\.1"):
             await http.get("/runs", into=Rows)
 
 
@@ -659,7 +667,7 @@ async def test_a_host_that_does_not_resolve_is_unavailable(
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with ask(f"http://{host}", limits=ONCE) as http:
-        with pytest.raises(Unavailable, match=f"cannot read from http://{host}"):
+        with pytest.raises(Unavailable, match=f"cannot reach http://{host}"):
             await http.get("/runs", into=Rows)
 
 
@@ -694,7 +702,7 @@ async def test_a_certificate_that_does_not_verify_is_said_so_and_nothing_is_sent
             await http.get("/runs", into=Rows)
         assert vendor.requests == []
     assert str(caught.value) == (
-        f"cannot read from {vendor.url}: its TLS certificate does not verify (self-signed certificate)"
+        f"cannot reach {vendor.url}: its TLS certificate does not verify (self-signed certificate)"
     )
 
 

@@ -132,11 +132,20 @@ def load(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {_with_place(error, text)}") from None
     try:
-        config = Config.model_validate(data)
+        config = Config.model_validate(_anchored(data, path.parent.absolute()))
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error, data, Config)}") from None
     _check_sources(path, config)
     return config.model_copy(update={"database": path.parent / config.database.expanduser()})
+
+
+def _anchored(data: Any, folder: Path) -> Any:
+    """The same, with `{ file = "…" }` of secrets counted from the config's folder, wherever the command is given."""
+    if isinstance(data, dict):
+        if data.keys() == {"file"} and isinstance(data["file"], str):
+            return {"file": str(folder / Path(data["file"]).expanduser())}
+        return {key: _anchored(value, folder) for key, value in data.items()}
+    return [_anchored(value, folder) for value in data] if isinstance(data, list) else data
 
 
 def _check_sources(path: Path, config: Config) -> None:

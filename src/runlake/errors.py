@@ -7,6 +7,7 @@ RunlakeError
     ├── AuthenticationError   never retry: a person must change a secret
     ├── RateLimited           wait `retry_after`, which the vendor chose
     ├── Unavailable           try again at the next tick
+    │   └── Unreachable       the host itself does not answer: ask it nothing more this time
     ├── NotFound              this run is gone, or was never there
     └── UnexpectedResponse    the vendor's shape moved: we must change code
 """
@@ -48,6 +49,10 @@ class Unavailable(SourceError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Unreachable(Unavailable):
+    pass
 
 
 class NotFound(SourceError):

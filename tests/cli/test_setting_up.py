@@ -126,7 +126,7 @@ def test_check_names_an_unreachable_host_and_an_unset_secret(project: Path, vend
     done = run("check", cwd=project)
     assert done.code == 1
     assert re.search(
-        r"^runlake: source clarifeye: cannot read from http://127\.0\.0\.1:9: .* \(asked: GET /\S+\)$", done.err, re.M
+        r"^runlake: source clarifeye: cannot reach http://127\.0\.0\.1:9: .* \(asked: GET /\S+\)$", done.err, re.M
     )
     assert "runlake: source truestate: environment variable NO_SUCH_KEY is not set" in done.err
 

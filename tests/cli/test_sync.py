@@ -80,7 +80,7 @@ def test_a_host_that_is_not_there_is_named(project: Path, vendors: Vendors, runl
     configure(project, vendors.table("clarifeye", project, base_url="http://127.0.0.1:9"))
     done = runlake("sync")
     assert done.code == 1
-    assert re.search(r"^runlake: source clarifeye: cannot read from http://127\.0\.0\.1:9: ", done.err, re.M)
+    assert re.search(r"^runlake: source clarifeye: cannot reach http://127\.0\.0\.1:9: ", done.err, re.M)
 
 
 def test_a_bug_of_ours_in_one_source_lets_the_others_finish(

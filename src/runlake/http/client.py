@@ -35,6 +35,7 @@ from runlake.errors import (
     SourceError,
     Unavailable,
     UnexpectedResponse,
+    Unreachable,
 )
 from runlake.http.address import origin, same_origin
 from runlake.http.answer import adapter_of, cause_of, clean, not_json, parse, reason_in
@@ -314,11 +315,14 @@ class VendorHttp:
     async def _translating(self, method: str, url: httpx.URL) -> AsyncIterator[None]:
         try:
             yield
+        # The last: a name that no resolver can be asked for.
+        except (httpx.ConnectError, httpx.ConnectTimeout, UnicodeError) as error:
+            raise Unreachable(f"cannot reach {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
         except httpx.TimeoutException:
             raise Unavailable(f"{method} {url.host}{url.path}: no answer within {self._limits.timeout_s:g} s") from None
         except httpx.InvalidURL as error:
             raise UnexpectedResponse(f"{method} {url.path}: {error}") from None
-        except (httpx.HTTPError, httpx.StreamError, UnicodeError) as error:  # the last: a host no resolver can be asked
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise Unavailable(f"cannot read from {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
 
     async def _wait_for_budget(self, method: str, url: httpx.URL) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from runlake.config import Source
 from runlake.connector import CAPABILITIES, AnyConnector, Feed, can
-from runlake.errors import AuthenticationError, RateLimited, SourceError
+from runlake.errors import AuthenticationError, RateLimited, SourceError, Unreachable
 from runlake.http import VendorHttp
 from runlake.model import Pipeline, RunRef, run_key
 from runlake.store import Books, FeedState, SourceState, Store, Sync
@@ -20,7 +20,7 @@ before we go on without."""
 
 
 class Enough(Exception):
-    """The rest of the attempt would fail in the same way (a refused secret, a used-up quota)."""
+    """The rest of the attempt would fail in the same way (a refused secret, a used-up quota, a host that is down)."""
 
 
 class Attempt:
@@ -90,7 +90,8 @@ class Attempt:
             self.failures.append(error)
             if failed_feed is not None:
                 self.failed_feeds.append(failed_feed)
-            if isinstance(error, RateLimited) or (isinstance(error, AuthenticationError) and not self.worked):
+            hopeless = isinstance(error, AuthenticationError | Unreachable) and not self.worked
+            if hopeless or isinstance(error, RateLimited):
                 raise Enough from None
 
     async def feeds(self) -> list[Feed]:
@@ -101,8 +102,10 @@ class Attempt:
         if "pipelines" in self.capable and (self.row.swept or not feeds or not self.state.feeds):
             pipelines: list[Pipeline] = []
             async with self.surviving():
+                asked_before = self.http.traffic.requests
                 pipelines = await self.connector.pipelines(self.http)
-                self.worked = True
+                # Pipelines that the config names may be given without asking, which proves nothing.
+                self.worked |= self.http.traffic.requests > asked_before
             self.books.pipelines = pipelines
             feeds = self.connector.feeds(pipelines) or feeds
         return feeds
