@@ -1,7 +1,7 @@
 # Each target makes what it needs from nothing; the first `make test` takes a minute more.
 PYTHON ?= python3
 
-.PHONY: demo test test-duckdb15 check bench soak record-airflow
+.PHONY: demo test test-duckdb15 check bench docs record-airflow
 .DELETE_ON_ERROR:
 
 demo: .venv/runtime ; .venv/bin/runlake demo
@@ -14,7 +14,7 @@ check: .venv/dev ; .venv/bin/ruff check && .venv/bin/ruff format --check && .ven
 
 bench: .venv/dev ; .venv/bin/python -m benchmarks
 
-soak: .venv/dev ; .venv/bin/pytest -q -m soak
+docs: .venv/dev ; .venv/bin/python -m runlake.store.dictionary > docs/data-dictionary.md && .venv/bin/python tests/test_readme.py
 
 record-airflow: .venv/dev ; .venv/bin/python cassettes/airflow/record.py
 
