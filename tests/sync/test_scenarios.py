@@ -545,6 +545,19 @@ async def test_a_changed_mapping_is_applied_by_the_next_sync_by_itself(bench: Be
     assert "1 runs and steps remapped" in row_of_sync.notes[0]
 
 
+async def test_a_mapping_tried_and_taken_back_leaves_no_trace_but_history(bench: Bench) -> None:
+    bench.shop.put(row("a", T0 - HOUR, "done"))
+    await bench.sync()
+    known = await bench.run("a", "status, finished_at, duration_ms")
+    bench.options = {"statuses": {"done": "running"}}
+    await bench.sync(MINUTE)
+    assert await bench.run("a", "status, finished_at, duration_ms") == ("running", None, None)
+    bench.options = {}
+    await bench.sync(MINUTE)
+    assert await bench.run("a", "status, finished_at, duration_ms") == known == ("succeeded", T0 - 59 * MINUTE, 60_000)
+    assert await bench.history("a") == ["succeeded", "running", "succeeded"]
+
+
 async def test_a_word_mapped_to_an_open_status_makes_its_runs_watched_again(bench: Bench) -> None:
     bench.shop.put(row("a", T0 - 20 * DAY, "cancelled"), row("b", T0 - MINUTE))
     await bench.sync()

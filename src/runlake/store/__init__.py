@@ -70,14 +70,14 @@ class Store:
         with translated(self.path):
             return work()
 
-    async def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    async def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T], *, keep: bool = True) -> T:
         def whole() -> T:
             con = self._connection
             require_space(self.path)
             con.execute("BEGIN")
             try:
                 result = work(con)
-                con.execute("COMMIT")
+                con.execute("COMMIT" if keep else "ROLLBACK")
             except BaseException:
                 _roll_back(con)
                 raise
@@ -184,17 +184,10 @@ class Store:
         """Applies the mapping given to stored history; with `dry_run` tells what would change and rolls back."""
 
         def work(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-            con.execute("BEGIN")
-            try:
-                mapping.put(con, source, vendor, tables)
-                changes = mapping.remap(con, source, at, dry_run=dry_run)
-                con.execute("ROLLBACK" if dry_run else "COMMIT")
-            except BaseException:
-                _roll_back(con)
-                raise
-            return changes
+            mapping.put(con, source, vendor, tables)
+            return mapping.remap(con, source, at)
 
-        return await self._do(lambda: work(self._connection))
+        return await self._transaction(work, keep=not dry_run)
 
     async def audit(self) -> int:
         """How many rows of `runs` share a run_key with another: always 0, or uniqueness has been lost."""

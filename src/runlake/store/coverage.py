@@ -9,10 +9,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from runlake.model import RunRef, RunStatus
+from runlake.model import RunRef
 from runlake.store.books import Watched, rows
-
-_FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_final)
 
 
 def stored(con: duckdb.DuckDBPyConnection, source: str, keys: Sequence[str]) -> set[str]:
@@ -42,10 +40,10 @@ def unseen(
     con.unregister("seen")
     found = rows(
         con,
-        f"""
+        """
         SELECT pipeline_id, run_id, attempt, created_at, observed_at FROM rl.runs
-        WHERE source = $source AND created_at BETWEEN $since AND $until AND vanished_at IS NULL AND status IN ({_FINAL})
-          AND run_key NOT IN (SELECT run_key FROM seen_keys)
+        WHERE source = $source AND created_at BETWEEN $since AND $until AND vanished_at IS NULL
+          AND status_outcome(status) IS NOT NULL AND run_key NOT IN (SELECT run_key FROM seen_keys)
           AND NOT EXISTS (SELECT 1 FROM unnest($failed::VARCHAR[]) AS u(f)
                           WHERE f = '' OR pipeline_id = f OR starts_with(pipeline_id, f || '/'))
         ORDER BY created_at DESC LIMIT $most

@@ -119,9 +119,12 @@ def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 def _views() -> list[str]:
     """The statements that define the public views and what they need."""
     cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
-    macro = f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END"
+    macros = [
+        f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END",
+        "CREATE OR REPLACE MACRO status_has_end(status) AS status_outcome(status) IS NOT NULL OR status = 'unknown'",
+    ]
     folder = files(__package__) / "views"
-    return [macro, *((folder / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS)]
+    return [*macros, *((folder / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS)]
 
 
 def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:

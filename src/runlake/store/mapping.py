@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 
-from runlake.model import RunStatus, StatusTable
+from runlake.model import StatusTable
 from runlake.store.books import rows
-
-_FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_final)
 
 
 def put(
@@ -44,11 +41,11 @@ def put(
     return True
 
 
-def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run: bool = False) -> list[dict[str, Any]]:
+def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dict[str, Any]]:
     """Applies the stored mapping to the source's runs and steps, from the vendor's own words.
 
     Returns what changes: level, vendor_status, before, after, rows. Runs that change get a snapshot (read_by = remap),
-    so what was reported before stays known. Needs an open transaction unless it is a dry run.
+    so what was reported before stays known. Needs an open transaction.
     """
     changes: list[dict[str, Any]] = []
     for level, table in (("run", "runs"), ("step", "steps")):
@@ -58,7 +55,7 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
             f"count(*) AS rows FROM rl.{table} t {_JOIN} GROUP BY ALL ORDER BY ALL",
             [level, level, source],
         )
-    if dry_run or not changes:
+    if not changes:
         return changes
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE remapped AS SELECT t.run_key, coalesce(m.status, 'unknown') AS status "
@@ -66,30 +63,26 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime, *, dry_run:
         ["run", source],
     )
     con.execute(
-        f"""
-        UPDATE rl.runs AS t SET status = r.status, observed_at = $at,
-          finished_at = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.finished_at END,
-          duration_ms = CASE WHEN r.status IN ({_FINAL}, 'unknown') THEN t.duration_ms END
-        FROM remapped r WHERE r.run_key = t.run_key
-        """,
-        {"at": at},
+        "UPDATE rl.runs AS t SET status = r.status, observed_at = ? FROM remapped r WHERE r.run_key = t.run_key", [at]
     )
     con.execute(
-        "INSERT INTO rl.run_snapshots BY NAME SELECT *, ?::UUID AS sync_id, 'remap' AS read_by, '' AS request "
-        "FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)",
-        [str(uuid4())],
+        "INSERT INTO rl.run_snapshots BY NAME SELECT *, 'remap' AS read_by, '' AS request "
+        "FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)"
     )
     con.execute(
         f"UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown') FROM rl.steps t {_JOIN} "
         "AND t.run_key = u.run_key AND t.step_no = u.step_no",
         ["step", source],
     )
-    con.execute(f"DELETE FROM rl.watched WHERE run_key IN (SELECT run_key FROM remapped WHERE status IN ({_FINAL}))")
     con.execute(
-        f"""
+        "DELETE FROM rl.watched WHERE run_key IN "
+        "(SELECT run_key FROM remapped WHERE status_outcome(status) IS NOT NULL)"
+    )
+    con.execute(
+        """
         INSERT INTO rl.watched
         SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0 FROM rl.runs
-        WHERE run_key IN (SELECT run_key FROM remapped WHERE status NOT IN ({_FINAL})) AND vanished_at IS NULL
+        WHERE run_key IN (SELECT run_key FROM remapped WHERE status_outcome(status) IS NULL) AND vanished_at IS NULL
           AND run_key NOT IN (SELECT run_key FROM rl.watched)
         """,
         {"at": at},

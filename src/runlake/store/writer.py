@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from runlake.model import Run, RunStatus, StatusTable, Step, run_key
+from runlake.model import Run, StatusTable, Step, run_key
 
 MESSAGE_CHARS = 4000
 NAME_CHARS = 500
@@ -26,7 +26,6 @@ FLATTENED_AT = 200
 _Sighting = tuple[Run, datetime, str, str]
 """The run, when it was seen, how it was read, and what was asked."""
 
-_FINAL = ", ".join(f"'{status.value}'" for status in RunStatus if status.is_final)
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -168,11 +167,6 @@ def _arrow(batch: Batch, first: int, keys: list[str], seen: list[_Sighting]) -> 
     """Runs and their steps as columns, numbered from `first` on."""
     runs = [run for run, *_ in seen]
     statuses = [batch.statuses[run.vendor_status] for run in runs]
-    # An open run has no end: some vendors go on showing the old one when a run is reopened.
-    finished = [
-        run.finished_at if status.is_final or status is RunStatus.UNKNOWN else None
-        for run, status in zip(runs, statuses, strict=True)
-    ]
     columns: dict[str, pa.Array[Any]] = {
         "row_no": pa.array(range(first, first + len(runs)), pa.int32()),
         "run_key": pa.array(keys, pa.string()),
@@ -186,7 +180,7 @@ def _arrow(batch: Batch, first: int, keys: list[str], seen: list[_Sighting]) -> 
         "vendor_status": _text([r.vendor_status for r in runs], NAME_CHARS),
         "created_at": _instants([r.created_at for r in runs]),
         "started_at": _instants([r.started_at for r in runs]),
-        "finished_at": _instants(finished),
+        "finished_at": _instants([r.finished_at for r in runs]),
         "updated_at": _instants([r.updated_at for r in runs]),
         "trigger": _text([r.trigger for r in runs], NAME_CHARS),
         "triggered_by": _text([r.triggered_by for r in runs], NAME_CHARS),
@@ -279,7 +273,7 @@ _COLUMNS = (
     "triggered_by, parent_run_key, error_code, error_message, run_url, labels, metrics, first_seen_at, observed_at, "
     "vanished_at, state_hash, steps_hash"
 )
-_FIXED = {
+_FIXED = [
     "run_key",
     "source",
     "vendor",
@@ -289,23 +283,8 @@ _FIXED = {
     "created_at",
     "created_date",
     "first_seen_at",
-}
-_ASSIGNMENTS = ", ".join(
-    f"{name} = s.{name}"
-    for name in _COLUMNS.split(", ")
-    if name
-    not in (
-        "run_key",
-        "source",
-        "vendor",
-        "pipeline_id",
-        "run_id",
-        "attempt",
-        "created_at",
-        "created_date",
-        "first_seen_at",
-    )
-)
+]
+_ASSIGNMENTS = ", ".join(f"{name} = s.{name}" for name in _COLUMNS.split(", ") if name not in _FIXED)
 
 
 def _ms(start: str, end: str) -> str:
@@ -407,11 +386,11 @@ SELECT f.run_key, f.created_at, f.source, s.step_no, s.step_id, s.name, s.kind, 
 FROM incoming_steps s JOIN fresh f USING (row_no) WHERE f.steps_changed
 """
 
-_WATCH = f"""
+_WATCH = """
 CREATE OR REPLACE TEMP TABLE still_open AS
 SELECT f.source, f.run_key, f.pipeline_id, f.run_id, f.attempt, 'open' AS why, f.created_at,
        coalesce(w.since, f.observed_at) AS since, f.observed_at AS read_at, coalesce(w.reads, 0) + 1 AS reads
-FROM fresh f LEFT JOIN rl.watched w ON w.run_key = f.run_key WHERE f.status NOT IN ({_FINAL});
+FROM fresh f LEFT JOIN rl.watched w ON w.run_key = f.run_key WHERE status_outcome(f.status) IS NULL;
 DELETE FROM rl.watched WHERE run_key IN (SELECT run_key FROM fresh);
 INSERT INTO rl.watched SELECT * FROM still_open
 """

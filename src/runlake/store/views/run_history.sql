@@ -1,8 +1,9 @@
 CREATE OR REPLACE VIEW run_history AS
 SELECT s.run_key, s.source, s.vendor, s.pipeline_id, s.pipeline_name, s.run_id, s.attempt,
        coalesce(m.status, 'unknown') AS status, s.status AS status_then, s.vendor_status, s.created_at, s.started_at,
-       s.finished_at, s.duration_ms, s.error_code, s.error_message, s.vanished_at, s.observed_at, s.read_by, s.request,
-       s.sync_id
+       CASE WHEN status_has_end(coalesce(m.status, 'unknown')) THEN s.finished_at END AS finished_at,
+       CASE WHEN status_has_end(coalesce(m.status, 'unknown')) THEN s.duration_ms END AS duration_ms,
+       s.error_code, s.error_message, s.vanished_at, s.observed_at, s.read_by, s.request, s.sync_id
 FROM rl.run_snapshots s
 LEFT JOIN rl.status_map m ON m.source = s.source AND m.level = 'run' AND m.vendor_status = s.vendor_status;
 COMMENT ON VIEW run_history IS 'What did we know, and when? One row for each change seen of a run. "As known at T": the last row of each run with observed_at <= T.';
@@ -26,4 +27,4 @@ COMMENT ON COLUMN run_history.vanished_at IS 'Set on the row that notes that the
 COMMENT ON COLUMN run_history.observed_at IS 'When we saw this.';
 COMMENT ON COLUMN run_history.read_by IS 'How: list, id, sweep, backfill, coverage, or remap (no request: the mapping changed).';
 COMMENT ON COLUMN run_history.request IS 'What was asked of the vendor.';
-COMMENT ON COLUMN run_history.sync_id IS 'The sync that did it; see source_health.';
+COMMENT ON COLUMN run_history.sync_id IS 'The sync that did it; null for a remap.';

@@ -1,8 +1,10 @@
--- The runs as they are now.
+-- The runs as they are now. An open run has no end, whatever its vendor goes on showing of the one before; which words
+-- are open is the mapping's to say, and may change, so the end that was shown is kept in the table.
 CREATE OR REPLACE VIEW runs AS
 SELECT run_key, source, vendor, pipeline_id, pipeline_name, run_id, attempt, run_number, pipeline_version, status,
-       status_outcome(status) AS outcome, vendor_status, created_at, created_date, started_at, finished_at, updated_at,
-       queued_ms, duration_ms, trigger, triggered_by, parent_run_key, error_code, error_message, run_url, labels, metrics,
+       status_outcome(status) AS outcome, vendor_status, created_at, created_date, started_at,
+       CASE WHEN status_has_end(status) THEN finished_at END AS finished_at, updated_at, queued_ms,
+       CASE WHEN status_has_end(status) THEN duration_ms END AS duration_ms, trigger, triggered_by, parent_run_key, error_code, error_message, run_url, labels, metrics,
        first_seen_at, observed_at, vanished_at
 FROM rl.runs;
 COMMENT ON VIEW runs IS 'Which runs are there? One row for each run and attempt, as last seen. Vanished runs are included: filter on vanished_at.';
