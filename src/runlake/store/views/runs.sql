@@ -12,7 +12,7 @@ COMMENT ON COLUMN runs.run_key IS '128-bit hash of source, pipeline_id, run_id a
 COMMENT ON COLUMN runs.source IS 'The configured account at a vendor.';
 COMMENT ON COLUMN runs.vendor IS 'The name of the connector.';
 COMMENT ON COLUMN runs.pipeline_id IS 'The vendor''s id of the job that was run.';
-COMMENT ON COLUMN runs.pipeline_name IS 'Its name when the run was last seen; names may change, ids do not.';
+COMMENT ON COLUMN runs.pipeline_name IS 'Its name when the run was last seen to change; names may change, ids do not.';
 COMMENT ON COLUMN runs.run_id IS 'The vendor''s id of the run.';
 COMMENT ON COLUMN runs.attempt IS '1, 2, 3 …: the vendor ran the same run again.';
 COMMENT ON COLUMN runs.run_number IS 'The vendor''s running number, where there is one.';

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW source_health AS
-SELECT n.source, n.vendor, n.observed_through, l.sync_id, l.kind, l.started_at AS last_sync_at, l.outcome AS last_outcome,
+SELECT n.source, n.vendor, n.observed_through, l.sync_id, l.started_at AS last_sync_at, l.outcome AS last_outcome,
        l.error_class, l.error, g.finished_at AS last_good_at, l.new_runs, l.changed_runs, l.open_runs, l.unknown_runs,
        l.unreadable, l.requests, l.bytes, l.retries, l.waited_ms, l.skew_s, l.notes,
        coalesce(f.failures, 0) AS failures_since_good
@@ -18,10 +18,9 @@ COMMENT ON COLUMN source_health.source IS 'The configured account at a vendor.';
 COMMENT ON COLUMN source_health.vendor IS 'The name of the connector.';
 COMMENT ON COLUMN source_health.observed_through IS 'Up to when we can vouch for having seen every run; null until a first sync is complete.';
 COMMENT ON COLUMN source_health.sync_id IS 'The last sync.';
-COMMENT ON COLUMN source_health.kind IS 'sync.';
 COMMENT ON COLUMN source_health.last_sync_at IS 'When it began.';
 COMMENT ON COLUMN source_health.last_outcome IS 'ok; partial (something was missed and will be read again); failed; interrupted; running.';
-COMMENT ON COLUMN source_health.error_class IS 'The class of what went wrong: AuthenticationError, RateLimited, Unavailable, NotFound, UnexpectedResponse.';
+COMMENT ON COLUMN source_health.error_class IS 'The class of what went wrong: ConfigError, AuthenticationError, RateLimited, Unavailable, NotFound, UnexpectedResponse.';
 COMMENT ON COLUMN source_health.error IS 'What went wrong, in words.';
 COMMENT ON COLUMN source_health.last_good_at IS 'When a sync last ended ok.';
 COMMENT ON COLUMN source_health.new_runs IS 'Runs that it saw for the first time.';
