@@ -19,7 +19,7 @@ class Budget:
 
     def __init__(self, per_hour: float | None = None, concurrency: int = 8) -> None:
         # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
-        self._pace = AsyncLimiter(max(1.0, per_hour / 60), 60) if per_hour else None
+        self._pace = AsyncLimiter(max(1.0, per_hour / 60), max(60.0, 3600 / per_hour)) if per_hour else None
         self._most = concurrency
         self._slots = anyio.CapacityLimiter(concurrency)
         self._good = 0
