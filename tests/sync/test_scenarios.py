@@ -16,8 +16,8 @@ from runlake.config import Source
 from runlake.connector import connectors
 from runlake.errors import ConfigError
 from runlake.http import HttpLimits
-from runlake.store import Store, Sync
-from runlake.sync import Network, backfill, coverage, sync
+from runlake.store import Batch, Books, Store, Sync, Written
+from runlake.sync import Network, backfill, coverage, intake, sync
 
 from .conftest import Stage, ask, one
 from .tiny import DAY, HOUR, MINUTE, T0, Detailed, Row, Shop, Tiny, Tracking, row
@@ -477,6 +477,29 @@ async def test_a_sync_called_off_before_open_runs_were_read_vouches_for_nothing(
         await task
     bench.shop.after = None
     assert await one(bench.store, "SELECT last_outcome, observed_through FROM source_health") == ("interrupted", T0)
+
+
+async def test_a_sync_called_off_while_it_waits_for_a_commit_still_leaves_its_row(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "COMMIT_RUNS", 10)
+    commit, begun = bench.store.commit, asyncio.Event()
+
+    async def slow(batch: Batch, books: Books) -> Written:
+        begun.set()
+        await asyncio.sleep(0.2)
+        return await commit(batch, books)
+
+    monkeypatch.setattr(bench.store, "commit", slow)
+    bench.shop.put(*several(0, 40, T0 - HOUR, HOUR))
+    task = asyncio.ensure_future(bench.sync())
+    await begun.wait()
+    await asyncio.sleep(0.1)  # by now it waits to hand on the second page
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    last = await one(bench.store, "SELECT last_outcome, new_runs FROM source_health")
+    assert last == ("interrupted", len(await bench.runs()))
 
 
 async def test_a_list_that_is_there_no_more_does_not_make_each_sync_a_sweep(bench: Bench) -> None:

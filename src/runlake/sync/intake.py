@@ -174,4 +174,5 @@ class Intake:
 
     async def _written(self) -> None:
         if self._writing is not None:
-            await self._writing
+            # Shielded: who waits for it may be called off, what is being written is not.
+            await asyncio.shield(self._writing)
