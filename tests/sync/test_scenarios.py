@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 
 from runlake.config import Source
-from runlake.connector import connectors
+from runlake.connector import Connector, connectors
 from runlake.errors import ConfigError
 from runlake.http import HttpLimits
 from runlake.store import Batch, Books, Store, Sync, Written
@@ -640,6 +640,28 @@ async def test_coverage_finds_what_is_missing_and_fetches_just_that(bench: Bench
     _, again = await bench.coverage()
     assert again is not None and sum(each["missing"] for each in again) == 0
     assert await one(bench.store, "SELECT sum(missing) FROM coverage") == 0
+
+
+async def test_a_backfill_that_could_not_read_every_row_says_so(bench: Bench) -> None:
+    bench.options = {"history": "1d"}
+    bench.shop.put(*several(0, 60, T0 - MINUTE, HOUR))
+    await bench.sync()
+    bench.shop.lists[""][40]["id"] = None
+    row_of_sync = await bench.backfill(T0 - 60 * DAY)
+    assert (row_of_sync.outcome, row_of_sync.unreadable, len(row_of_sync.notes)) == ("partial", 1, 1)
+    assert len(await bench.runs()) == 59
+
+
+async def test_coverage_compares_where_single_runs_cannot_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tiny, "run", Connector.run)
+    bench.shop.put(*several(0, 30, T0 - MINUTE, HOUR))
+    await bench.sync()
+    bench.shop.lists[""].insert(5, row("m", T0 - 5 * HOUR))
+    row_of_sync, rows = await bench.coverage()
+    assert (row_of_sync.outcome, [each["missing_run_ids"] for each in rows or [] if each["missing"]]) == ("ok", [["m"]])
+    assert await ask(bench.store, "FROM rl.watched") == []
 
 
 async def test_coverage_says_nothing_of_a_list_that_it_could_not_read_to_the_end(bench: Bench) -> None:

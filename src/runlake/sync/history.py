@@ -12,6 +12,7 @@ from runlake.model import RunRef
 from runlake.store import Watched
 from runlake.sync import by_id
 from runlake.sync.attempt import Attempt
+from runlake.sync.intake import sane
 from runlake.sync.walk import walk
 
 
@@ -22,9 +23,12 @@ async def backfill(attempt: Attempt, since: datetime) -> None:
         state, live = attempt.feed_state(feed, "backfill"), attempt.feed_state(feed)
         if state.cursor is None or state.walk_since != since:
             state.walk_started_at, state.walk_since, state.cursor = attempt.now(), since, None
-        await walk(
+        whole = await walk(
             attempt, feed, state, since, "backfill", floor=since, cursor=state.cursor, resumable=True, filtered=False
         )
+        if not whole:
+            attempt.held = True
+            attempt.note(f"{feed.key or 'the list'} had unreadable rows, or fewer than it said: backfill again")
         state.cursor, state.observed_through = None, attempt.now()
         attempt.books.feeds.append(state)
         if live.walk_since is not None and since < live.walk_since:
@@ -39,7 +43,8 @@ async def backfill(attempt: Attempt, since: datetime) -> None:
 
 
 async def coverage(attempt: Attempt) -> list[dict[str, Any]] | None:
-    """Compares the vendor's bare lists with the ledger, by pipeline and day, and fetches what is missing."""
+    """Compares the vendor's bare lists with the ledger, by pipeline and day, and fetches what is missing by id, where
+    its vendor gives single runs."""
     listed: dict[str, tuple[str, str, str, datetime]] = {}
     refs: dict[tuple[str, str], RunRef] = {}
 
@@ -50,9 +55,9 @@ async def coverage(attempt: Attempt) -> list[dict[str, Any]] | None:
         async with aclosing(pages):  # type: ignore[type-var]
             async for page in pages:
                 attempt.worked = True
-                newest = [at for run in page.runs if (at := attempt.connector.sort_key(run)) is not None]
+                newest = [at for run in page.runs if (at := sane(attempt.connector.sort_key(run))) is not None]
                 for run in page.runs:
-                    born = run.created_at or run.started_at or attempt.now()
+                    born = sane(run.created_at) or sane(run.started_at) or attempt.now()
                     # What is younger than our last look is not missing, only new.
                     if floor <= born <= (state.observed_through or born):
                         key = attempt.key(run.ref)
@@ -73,6 +78,7 @@ async def coverage(attempt: Attempt) -> list[dict[str, Any]] | None:
         for row in rows
         for run_id in row["missing_run_ids"]
     ]
-    attempt.books.watch += missing
-    await by_id.read(attempt, missing, "coverage")
+    if "run" in attempt.capable:
+        attempt.books.watch += missing
+        await by_id.read(attempt, missing, "coverage")
     return rows
