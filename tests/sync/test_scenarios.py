@@ -858,6 +858,21 @@ async def test_a_duration_is_null_unless_both_ends_are_known_and_ordered(
     assert await bench.run("a", "duration_ms, queued_ms") == (None, None)
 
 
+@pytest.mark.parametrize("sentinel", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_sentinel_for_a_time_costs_neither_its_run_nor_its_page(bench: Bench, sentinel: str) -> None:
+    never = datetime.fromisoformat(sentinel)
+    steps = [{"id": "s", "status": "done", "started": sentinel}]
+    odd = row("odd", T0, created=never, started=never, ended=T0, steps=steps)
+    bench.shop.put(odd, *several(0, 12, T0 - MINUTE))
+    bench.shop.lists[""].insert(3, bench.shop.lists[""].pop())  # among others of its page
+    row_of_sync = await bench.sync(MINUTE)
+    assert (row_of_sync.outcome, row_of_sync.new_runs) == ("ok", 13)
+    assert await bench.run("odd", "status, started_at, finished_at") == ("succeeded", None, T0)
+    assert await ask(bench.store, "SELECT status, started_at FROM steps") == [("succeeded", None)]
+    compared = await coverage(bench.source, bench.store, network=bench.network, now=bench.now)
+    assert compared[0].outcome == "ok"
+
+
 async def test_unfinished_and_cancelled_runs_are_neither_success_nor_failure(bench: Bench) -> None:
     words = ("pending", "running", "blocked", "cancelled", "done", "failed", "hibernating")
     bench.shop.put(*(row(word, T0 - MINUTE, word) for word in words))

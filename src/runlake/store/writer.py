@@ -299,7 +299,8 @@ def _sane(instant: str) -> str:
 
 _INCOMING_STEPS = f"""
 CREATE OR REPLACE TEMP TABLE incoming_steps AS
-SELECT *, {_ms("started_at", "finished_at")} AS duration_ms FROM arrow_steps
+SELECT *, {_ms("started_at", "finished_at")} AS duration_ms
+FROM (SELECT * REPLACE ({_sane("started_at")} AS started_at, {_sane("finished_at")} AS finished_at) FROM arrow_steps)
 """
 
 # Hashes are md5, not DuckDB's own hash(): they must mean the same in the next version.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runlake.config import Source
@@ -18,6 +18,7 @@ from runlake.store.writer import ID_CHARS
 
 COMMIT_RUNS = 5000
 COMMIT_AFTER = timedelta(seconds=10)
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 Clock = Callable[[], datetime]
 Progress = Callable[[Sync], None]
@@ -37,6 +38,12 @@ async def together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(work)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def sane(instant: datetime | None) -> datetime | None:
+    """None for sentinels and slips of a clock, which the store does not keep either: Go's zero time is in year 1, and
+    "never" in year 9999, where adding a minute overflows."""
+    return instant if instant is not None and _EARLIEST <= instant <= _LATEST else None
 
 
 class Intake:
@@ -89,7 +96,7 @@ class Intake:
             if not run.run_id or len(run.run_id) > ID_CHARS or len(run.pipeline_id) > ID_CHARS:
                 self.refused += 1
                 continue
-            born = run.created_at or run.started_at
+            born = sane(run.created_at) or sane(run.started_at)
             if floor is not None and born is not None and born < floor and statuses[run.vendor_status].is_final:
                 continue
             self.met.add(key)

@@ -13,6 +13,7 @@ from runlake.errors import UnexpectedResponse
 from runlake.http import first_asked, unreadable
 from runlake.store import FeedState
 from runlake.sync.attempt import TRIES, Attempt
+from runlake.sync.intake import sane
 
 MOST_PAGES = 100_000
 MOST_IDLE_PAGES = 10
@@ -115,7 +116,7 @@ async def walk(
             pages_read += 1
             observed_at, request = attempt.now(), first_asked.get()
             keys = [attempt.key(run.ref) for run in page.runs]
-            instants = [connector.sort_key(run) for run in page.runs]
+            instants = [sane(connector.sort_key(run)) for run in page.runs]
             newest_here = max((at for at in instants if at is not None), default=None)
             # Rows met before have shifted here from the page before.
             first_met = [at for key, at in zip(keys, instants, strict=True) if at is not None and key not in met]
