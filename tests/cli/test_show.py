@@ -139,6 +139,25 @@ def test_json_says_instants_in_utc_and_has_no_nan() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("zone", "instant", "text"),
+    [
+        ("EST5", "0001-01-01T00:00:00Z", "0001-01-01 00:00:00 UTC"),
+        ("EST5", "9999-12-31T23:59:59Z", "9999-12-31 18:59:59"),
+        ("XST-1", "9999-12-31T23:59:59Z", "9999-12-31 23:59:59 UTC"),
+        ("XST-1", "0001-01-01T00:00:00Z", "0001-01-01 01:00:00"),
+    ],
+)
+def test_an_instant_without_a_local_time_is_shown_in_utc(
+    zone: str, instant: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        assert show.cell(datetime.fromisoformat(instant)) == text
+    time.tzset()
+
+
 def test_no_rows_are_an_empty_array() -> None:
     out = io.StringIO()
     show.json_rows(["a"], [], out)

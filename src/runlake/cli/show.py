@@ -75,8 +75,11 @@ def zone() -> str:
 
 def local(instant: datetime, *, seconds: bool = True) -> str:
     """An instant in the reader's zone; named only where it is not called as it is now (winter, summer)."""
-    there = instant.astimezone()
-    text = there.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    try:
+        there = instant.astimezone()
+    except (OverflowError, ValueError):  # a sentinel such as year 1, which has no time west of Greenwich
+        there = instant.astimezone(UTC)
+    text = there.replace(tzinfo=None).isoformat(" ", "seconds" if seconds else "minutes")
     name = there.tzname() or ""
     return text if name == zone() else f"{text} {name}"
 
