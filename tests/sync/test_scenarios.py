@@ -525,6 +525,20 @@ async def test_an_unsorted_list_taken_up_again_is_vouched_for_up_to_when_it_was_
     assert await bench.observed_through() == bench.shop.now
 
 
+async def test_open_runs_that_cannot_be_read_do_not_keep_the_others_from_being_read(bench: Bench) -> None:
+    bench.shop.put(*(row(f"{name}", T0 - DAY, "running") for name in "abcdefgh"), *several(0, 30, T0 - MINUTE))
+    await bench.sync()
+    for name in "abc":
+        bench.shop.refuse[f"/runs/{name}"] = 500
+    for name in "abcdefgh":
+        bench.shop.put(row(name, T0 - DAY))
+    for _ in range(5):
+        row_of_sync = await bench.sync(HOUR)
+        assert (row_of_sync.outcome, row_of_sync.observed_through) == ("partial", None)
+    query = "SELECT run_id FROM runs WHERE status = 'running' ORDER BY run_id"
+    assert await ask(bench.store, query) == [("a",), ("b",), ("c",)]
+
+
 # --- words and mappings ----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,7 +28,10 @@ async def open_runs(attempt: Attempt, *, every: bool) -> bool:
         if attempt.key(watched.ref) not in attempt.intake.met and (every or watched.due(row.started_at))
     ]
     due += await _named(attempt)
-    complete = await read(attempt, list({each.ref: each for each in due}.values()))
+    unique = list({each.ref: each for each in due}.values())
+    # In another order each time, so that a few that cannot be read never keep the same others from their turn.
+    random.Random(row.started_at.timestamp()).shuffle(unique)  # noqa: S311 (no secret)
+    complete = await read(attempt, unique)
     return complete and (attempt.listing or not (attempt.failures or attempt.held))
 
 
@@ -58,11 +62,12 @@ async def sweep(attempt: Attempt) -> None:
 async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id") -> bool:
     """Reads runs by id; True where each was read or found gone."""
     gone: list[tuple[Watched, NotFound, str]] = []
-    failures, queue = 0, list(reversed(watched))
+    failed = in_a_row = 0
+    queue = list(reversed(watched))
 
     async def reader() -> None:
-        nonlocal failures
-        while queue and failures < TRIES:
+        nonlocal failed, in_a_row
+        while queue and in_a_row < TRIES:
             each = queue.pop()
             first_asked.set("")
             try:
@@ -78,9 +83,10 @@ async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id"
                 continue
             except SourceError as error:
                 attempt.failures.append(error)
-                failures = TRIES if isinstance(error, RateLimited) else failures + 1
+                failed += 1
+                in_a_row = TRIES if isinstance(error, RateLimited) else in_a_row + 1
                 continue
-            attempt.worked = True
+            attempt.worked, in_a_row = True, 0
             await attempt.intake.take([run], attempt.now(), read_by, first_asked.get(), whole=True)
             if run.ref != each.ref:
                 attempt.books.forget.append(attempt.key(each.ref))
@@ -89,7 +95,7 @@ async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id"
     await together(reader() for _ in range(min(attempt.source.concurrency, len(queue))))
     for each, error, request in gone:
         _bury(attempt, each, error, request)
-    return failures == 0
+    return failed == 0
 
 
 def _bury(attempt: Attempt, watched: Watched, error: NotFound, request: str) -> None:
