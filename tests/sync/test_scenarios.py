@@ -528,7 +528,7 @@ async def test_an_unsorted_list_taken_up_again_is_vouched_for_up_to_when_it_was_
 async def test_open_runs_that_cannot_be_read_do_not_keep_the_others_from_being_read(bench: Bench) -> None:
     bench.shop.put(*(row(f"{name}", T0 - DAY, "running") for name in "abcdefgh"), *several(0, 30, T0 - MINUTE))
     await bench.sync()
-    for name in "abc":
+    for name in "fgh":  # as the list shows them, the first
         bench.shop.refuse[f"/runs/{name}"] = 500
     for name in "abcdefgh":
         bench.shop.put(row(name, T0 - DAY))
@@ -536,7 +536,7 @@ async def test_open_runs_that_cannot_be_read_do_not_keep_the_others_from_being_r
         row_of_sync = await bench.sync(HOUR)
         assert (row_of_sync.outcome, row_of_sync.observed_through) == ("partial", None)
     query = "SELECT run_id FROM runs WHERE status = 'running' ORDER BY run_id"
-    assert await ask(bench.store, query) == [("a",), ("b",), ("c",)]
+    assert await ask(bench.store, query) == [("f",), ("g",), ("h",)]
 
 
 # --- words and mappings ----------------------------------------------------------------------------------------------
@@ -847,6 +847,21 @@ async def test_steps_that_a_list_leaves_out_are_read_once_for_each_state_of_a_ru
     await bench.sync(MINUTE)
     assert bench.shop.count("/runs/a") == 1
     assert await ask(bench.store, "SELECT status FROM steps") == [("succeeded",)]
+
+
+async def test_a_walk_ends_where_no_steps_can_be_had_and_is_taken_up_there(bench: Bench) -> None:
+    bench.connector = "detailed"
+    runs = several(0, 30, T0 - HOUR, HOUR)
+    bench.shop.put(*({**each, "steps": _steps("done"), "detail_only": ["steps"]} for each in runs))
+    bench.shop.after = lambda answers, _: bench.shop.refuse.update({"/runs/": 500}) if answers > 11 else None
+    row_of_sync = await bench.sync()
+    assert (row_of_sync.outcome, row_of_sync.error_class, bench.shop.count("/feeds/")) == ("partial", "Unavailable", 2)
+    assert bench.shop.count("/runs/") < 20
+    bench.shop.after = None
+    bench.shop.refuse.clear()
+    row_of_sync = await bench.sync(2 * HOUR)
+    assert (row_of_sync.outcome, bench.shop.count("/feeds/?offset=10&")) == ("ok", 1)
+    assert await one(bench.store, "SELECT count(DISTINCT run_key) FROM steps") == 30
 
 
 async def test_steps_that_could_not_be_read_are_asked_for_again(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from runlake.config import Source
 from runlake.connector import AnyConnector, can
-from runlake.errors import AuthenticationError, RateLimited, SourceError
+from runlake.errors import AuthenticationError, RateLimited, SourceError, Unavailable
 from runlake.http import VendorHttp
 from runlake.model import Outcome, Run, StatusTable, run_key
 from runlake.store import Batch, Books, Store, Sync
@@ -18,6 +18,8 @@ from runlake.store.writer import ID_CHARS
 
 COMMIT_RUNS = 5000
 COMMIT_AFTER = timedelta(seconds=10)
+MOST_UNAVAILABLE = 3
+"""Details in a row that cannot be had before a walk ends there, to be taken up the next time."""
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 Clock = Callable[[], datetime]
@@ -69,6 +71,7 @@ class Intake:
         self._writing: asyncio.Task[None] | None = None
         self._one_flush = asyncio.Lock()
         self._whole: dict[str, str] = {}
+        self._unavailable = 0
         self.books = Books(row)
         self.met: set[str] = set()
         self.failures: list[SourceError] = []
@@ -137,10 +140,15 @@ class Intake:
                 try:
                     runs[key] = await self._connector.detail(self._http, runs[key])
                     self._whole[key] = runs[key].vendor_status
+                    self._unavailable = 0
                 except (RateLimited, AuthenticationError) as error:
                     stopped = error
                 except SourceError as error:
-                    self.failures.append(error)
+                    self._unavailable += isinstance(error, Unavailable)
+                    if self._unavailable >= MOST_UNAVAILABLE:
+                        stopped = error
+                    else:
+                        self.failures.append(error)
 
         await together(complete(key) for key in runs if key in stale)
         return list(runs.items()), stopped
