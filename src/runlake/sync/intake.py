@@ -16,7 +16,7 @@ from runlake.model import Outcome, Run, StatusTable, run_key
 from runlake.store import Batch, Books, Store, Sync
 from runlake.store.writer import ID_CHARS
 
-COMMIT_RUNS = 5000
+COMMIT_RUNS = 2000
 COMMIT_AFTER = timedelta(seconds=10)
 MOST_UNAVAILABLE = 3
 """Details in a row that cannot be had before a walk ends there, to be taken up the next time."""
