@@ -74,12 +74,14 @@ async def _live(attempt: Attempt, feed: Feed) -> None:
         state.walk_started_at, state.walk_since = started, started - attempt.source.history
         whole = await walk(attempt, feed, state, state.walk_since, floor=state.walk_since, resumable=True)
     state.cursor = None
-    if whole or state.held >= TRIES - 1:
-        state.observed_through, state.held = through, 0
+    again = not whole and state.held < TRIES - 1
+    if not whole:
+        then = "read again next time" if again else f"gone on without them after {TRIES} tries"
+        attempt.note(f"{_name(feed)} had unreadable rows, or fewer than it said: {then}")
+    if again:
+        attempt.held, state.held = True, state.held + 1
     else:
-        state.held += 1
-        attempt.held = True
-        attempt.note(f"{_name(feed)} had unreadable rows, or fewer than it said: read again next time")
+        state.observed_through, state.held = through, 0
     if first or swept or not whole:
         # Not whole: a sweep is due at once.
         state.swept_at = started if whole else datetime.fromtimestamp(0, UTC)
