@@ -29,6 +29,29 @@ def test_files_are_counted_from_the_folder_of_the_config(tmp_path: Path, monkeyp
     assert config.source[0].build().settings.token.reveal() == "s3cr3t-token"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('database = ""', "database: write the name of a file"),
+        ('database = "a\\u0000b"', "database: write the name of a file"),
+        ('database = "~nobody-here/x.duckdb"', "database: there is no home folder ~nobody-here"),
+        ("[source]", r"write \[\[source\]\], in double brackets"),
+        (SOURCE + 'history = "999999w"', "history: write at most 36500d"),
+        (SOURCE.replace('{ file = "secrets/token" }', '"hunter2"'), r'token: .* write { env = "NAME" } or { file = '),
+    ],
+)
+def test_what_can_be_nothing_is_told_before_it_is_used(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "runlake.toml").write_text(text)
+    with pytest.raises(ConfigError, match=told) as raised:
+        load(tmp_path / "runlake.toml")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "runlake.toml").write_text(SOURCE, encoding="utf-8-sig")
+    assert load(tmp_path / "runlake.toml").source[0].name == "docs"
+
+
 def test_a_secret_file_that_is_missing_is_named_only_when_it_is_needed(tmp_path: Path) -> None:
     (tmp_path / "runlake.toml").write_text(SOURCE)
     settings = load(tmp_path / "runlake.toml").source[0].build().settings

@@ -6,11 +6,21 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from runlake.connector import AnyConnector, Settings, connectors
@@ -18,6 +28,7 @@ from runlake.errors import ConfigError
 from runlake.model import RunStatus, StatusTable
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = timedelta(days=36_500)
 
 
 def span(text: object) -> timedelta:
@@ -27,7 +38,10 @@ def span(text: object) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhdw])", text) if isinstance(text, str) else None
     if not match or not int(match[1]):
         raise ValueError('write a length of time such as "90s", "5m", "12h" or "30d"')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    length = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if length > _LONGEST:
+        raise ValueError(f"write at most {_span_text(_LONGEST)}, which is a hundred years")
+    return length
 
 
 def _span_text(length: timedelta) -> str:
@@ -51,6 +65,16 @@ def _status(word: object) -> RunStatus:
         raise PydanticCustomError(
             "status", "{word} is no unified status; there are {all}", {"word": repr(word), "all": ", ".join(RunStatus)}
         ) from None
+
+
+def _file(path: Path) -> Path:
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder {path.parts[0]}") from None
+    if not path.name or "\0" in str(path):
+        raise ValueError("write the name of a file")
+    return path
 
 
 Statuses = dict[str, Annotated[RunStatus, BeforeValidator(_status)]]
@@ -105,7 +129,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    database: Path = Field(
+    database: Annotated[Path, AfterValidator(_file)] = Field(
         default=Path("runlake.duckdb"), description="The ledger's file, relative to the config file."
     )
     source: list[Source] = Field(default_factory=list, description="The accounts to poll.")
@@ -122,7 +146,7 @@ class Config(BaseModel):
 def load(path: Path) -> Config:
     """The checked config, `database` made absolute from the file's folder. Raises ConfigError: one line, with place."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError:
         raise ConfigError(f"no config at {path}; `runlake init` writes one, --config names another") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -136,14 +160,16 @@ def load(path: Path) -> Config:
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error, data, Config)}") from None
     _check_sources(path, config)
-    return config.model_copy(update={"database": path.parent / config.database.expanduser()})
+    return config.model_copy(update={"database": path.parent / config.database})
 
 
 def _anchored(data: Any, folder: Path) -> Any:
     """The same, with `{ file = "…" }` of secrets counted from the config's folder, wherever the command is given."""
     if isinstance(data, dict):
         if data.keys() == {"file"} and isinstance(data["file"], str):
-            return {"file": str(folder / Path(data["file"]).expanduser())}
+            with suppress(RuntimeError):  # "~nobody/x": said when it is read
+                return {"file": str(folder / Path(data["file"]).expanduser())}
+            return {"file": str(folder / data["file"])}
         return {key: _anchored(value, folder) for key, value in data.items()}
     return [_anchored(value, folder) for value in data] if isinstance(data, list) else data
 
@@ -195,6 +221,8 @@ def _first_problem(error: ValidationError, data: Any, model: type[BaseModel]) ->
     key = ".".join(str(part) for part in place)
     if kind == "extra_forbidden":
         message = f"unknown key '{key}'; {_there_is(key, list(model.model_fields))}"
+    elif key == "source" and kind == "list_type":
+        message = "write [[source]], in double brackets: there may be several"
     elif kind == "missing":
         message = f"'{key}' is missing"
     else:

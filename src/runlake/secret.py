@@ -82,7 +82,7 @@ class Secret:
             if kind in ("env", "file") and isinstance(where, str) and where:
                 return cls(**{kind: where})
         raise PydanticCustomError(
-            "secret_reference", 'secrets are given by reference: write {{ env = "NAME" }} or {{ file = "path" }}'
+            "secret_reference", 'secrets are given by reference: write { env = "NAME" } or { file = "path" }'
         )
 
 

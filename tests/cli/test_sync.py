@@ -217,6 +217,7 @@ def test_a_backfill_reads_what_the_first_sync_left_out(project: Path, vendors: V
         ("2026-11-31", "write a date such as 2026-01-31"),
         ("tomorrow", "write a date such as 2026-01-31"),
         ("2026-01-31T09:00:00", "add the offset from UTC"),
+        ("0001-01-01T00:00:00+14:00", "write a date such as 2026-01-31"),
         ("2999-01-01", "is in the future"),
     ],
 )

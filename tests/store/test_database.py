@@ -128,6 +128,18 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, content: bytes | Non
         connect(path)
 
 
+def test_a_ledger_cut_short_is_damaged_and_a_folder_is_no_ledger(ledger: Path) -> None:
+    ledger.write_bytes(ledger.read_bytes()[:100_000])
+    with pytest.raises(StoreError, match=r"is damaged .*; put a backup in its place"):
+        connect(ledger)
+    ledger.rename(published_path(ledger))
+    with pytest.raises(StoreError, match=r"is damaged .*; move it away: `runlake sync` makes a new one"):
+        open_published(ledger)
+    ledger.mkdir()
+    with pytest.raises(StoreError, match="is a folder"):
+        connect(ledger)
+
+
 def test_a_damaged_ledger_is_told_in_one_line(ledger: Path) -> None:
     content = bytearray(ledger.read_bytes())
     content[4096:] = bytes(len(content) - 4096)

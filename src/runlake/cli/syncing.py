@@ -58,11 +58,13 @@ def day(text: str) -> datetime:
         if len(text) == len("2026-01-31"):
             return datetime.combine(date.fromisoformat(text), time(), UTC)
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        zoned = instant.tzinfo is not None
+        instant = instant.astimezone(UTC) if zoned else instant
+    except (ValueError, OverflowError):
         raise ConfigError(f"--since {text}: write a date such as 2026-01-31, or 2026-01-31T09:00:00+01:00") from None
-    if instant.tzinfo is None:
+    if not zoned:
         raise ConfigError(f"--since {text}: add the offset from UTC, as in {text}Z or {text}+01:00")
-    return instant.astimezone(UTC)
+    return instant
 
 
 def track(config: Config, source: Source, refs: Sequence[str], format_: Format) -> int:

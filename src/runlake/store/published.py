@@ -37,7 +37,7 @@ def open_published(database: Path) -> duckdb.DuckDBPyConnection:
     path = published_path(database)
     if not path.exists():
         raise StoreError(f"there is no published copy at {path} yet; `runlake sync` makes one")
-    with translated(path):
+    with translated(path, "move it away: `runlake sync` makes a new one"):
         con = duckdb.connect(
             str(path),
             read_only=True,
