@@ -141,7 +141,7 @@ def _config(emulator: Emulator, base_url: str, folder: Path) -> str:
                 secret = folder / "secrets" / f"{name}-{key}"
                 secret.write_text(f"{value}\n", encoding="utf-8")
                 secret.chmod(0o600)
-                parts.append(f'{key} = {{ file = "{secret.as_posix()}" }}')
+                parts.append(f'{key} = {{ file = "secrets/{secret.name}" }}')
             elif isinstance(value, list):
                 parts.append(f"{key} = [" + ", ".join(f'"{each}"' for each in value) + "]")
             else:

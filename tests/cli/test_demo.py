@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runlake import demo
+from runlake.cli import demonstrate
 
 from .conftest import Command
 
@@ -29,6 +30,14 @@ def test_the_demo_tells_its_story_and_leaves_its_ledger(
     ).json()  # fmt: skip
     assert told["sources"] == 6
     assert told["gone"] >= 1
+
+
+def test_what_the_demo_says_to_type_next_is_where_it_was_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [".venv/bin/runlake", "demo"])
+    assert demonstrate._command() == ".venv/bin/runlake"
+    monkeypatch.setattr("sys.argv", ["/somewhere/runlake/__main__.py", "demo"])
+    assert demonstrate._command() == "runlake"
 
 
 def test_the_demo_leaves_other_peoples_folders_alone(project: Path, runlake: Command) -> None:

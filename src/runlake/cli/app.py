@@ -385,4 +385,4 @@ def demo(
     """
     from runlake.cli import demonstrate
 
-    demonstrate.demo(folder)
+    raise typer.Exit(demonstrate.demo(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runlake import config
 from runlake import sync as engine
-from runlake.cli import show, syncing
+from runlake.cli import DONE, SOURCE_FAILED, show, syncing
 from runlake.cli.once import Done, Go, side_by_side
 from runlake.cli.progress import Live
 from runlake.config import Config, Source
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 COLUMNS = ("source", "new", "changed", "open", "unknown", "requests", "seconds")
 
 
-def demo(folder: Path) -> None:
+def demo(folder: Path) -> int:
+    """Returns the exit code."""
     from runlake import demo as world  # noqa: PLC0415 (brings the emulator with it, which nothing else needs)
 
     say = sys.stdout.write
@@ -32,12 +34,12 @@ def demo(folder: Path) -> None:
     with world.running(folder) as running:
         loaded = config.load(running.config)
         say(f"1. First sync of the last {world.HISTORY.days} days. It is {_at(running.clock.now())}, simulated.\n\n")
-        _round(loaded, running, [])
+        failed = _round(loaded, running, [])
         before = running.clock.now()
         known = set(running.handles())
         running.a_day_later()
         say(f"\n2. A simulated day later, {_at(running.clock.now())}: what is new, and what has changed.\n\n")
-        _round(loaded, running, [handle for handle in running.handles() if handle not in known])
+        failed |= _round(loaded, running, [handle for handle in running.handles() if handle not in known])
         with Reader(loaded.database) as reader:
             final = [status.value for status in RunStatus if status.is_final]
             rows = reader.read(world.CHANGES, final=final, since=before)
@@ -48,15 +50,24 @@ def demo(folder: Path) -> None:
                 say(f"\n{number}. {title}\n\n")
                 answer = reader.ask(query)
                 show.table(answer.columns, answer.rows())
-    option = f"runlake -c {running.config}"
+    command = _command()
+    option = f"{command} -c {running.config}"
     say(
         f"\nThe simulated vendors are gone; their ledger stays in {folder}. Ask it something else:\n\n"
         f'  {option} status\n  {option} sql "FROM latest_runs"\n  {option} sql "SHOW TABLES"\n\n'
-        "Then your own vendors: runlake connectors, runlake init, runlake check, runlake sync\n"
+        f"Then your own vendors: {command} connectors, then with init, check and sync in its place\n"
     )
+    return SOURCE_FAILED if failed else DONE
 
 
-def _round(loaded: Config, running: Demo, handles: list[tuple[str, str]]) -> None:
+def _command() -> str:
+    """What to type for `runlake` here: `make demo` installs it where no shell looks."""
+    typed = sys.argv[0]
+    return typed if shutil.which("runlake") is None and Path(typed).name == "runlake" else "runlake"
+
+
+def _round(loaded: Config, running: Demo, handles: list[tuple[str, str]]) -> bool:
+    """Syncs all sources; True where one failed."""
     with Live([source.name for source in loaded.source]) as live:
 
         async def one(go: Go, source: Source) -> Sync:
@@ -72,6 +83,7 @@ def _round(loaded: Config, running: Demo, handles: list[tuple[str, str]]) -> Non
     show.table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
     for one_done in done:
         syncing.tell(one_done.source, one_done.result)
+    return any(one_done.result.error for one_done in done)
 
 
 def _at(instant: datetime) -> str:
