@@ -7,6 +7,8 @@ import io
 import os
 import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +145,26 @@ def test_a_reader_that_has_seen_enough_is_no_error(ledger: Path) -> None:
     assert process.wait(timeout=30) == 141
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("format_", ["table", "json", "csv", "parquet"])
+def test_output_that_cannot_be_written_is_told_in_one_line(ledger: Path, format_: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run("sql", "SELECT i FROM range(3) t(i)", "--format", format_, cwd=ledger, stdout=full)
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "runlake: the output cannot be written: No space left on device",
+    )
+    assert "Traceback" not in done.err
+
+
+def test_a_closed_output_is_no_error(ledger: Path) -> None:
+    command = [sys.executable, "-m", "runlake", "sql", "SELECT 1 AS n"]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], cwd=ledger, check=False, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_published_copy_it_says_how_to_get_one(project: Path, vendors: Vendors, runlake: Command) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 DONE, SOURCE_FAILED, YOUR_MISTAKE, OUR_DATABASE, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
@@ -15,6 +17,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     An error that runlake foresees is one line on stderr; a traceback is a bug.
     """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (closed: `>&-`)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a locale without the characters of a vendor's text must not end a command
@@ -23,9 +27,25 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # `runlake sql … | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         code = NO_READER
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _silence()
+        with suppress(OSError):
+            sys.stderr.write(f"runlake: the output cannot be written: {error.strerror}\n")
+        code = YOUR_MISTAKE
     sys.exit(code)
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What `runlake sync >> log` meets on a full disk. The ledger's own errors are StoreErrors by then."""
+
+
+def _silence() -> None:
+    """What is left to be written to stdout goes nowhere: the interpreter flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str] | None) -> int:
