@@ -110,6 +110,8 @@ def coverage(config: Config, sources: Sequence[Source], format_: Format) -> int:
         async def one(go: Go, source: Source) -> tuple[Sync, list[dict[str, Any]] | None]:
             began = monotonic()
             row, days = await engine.coverage(source, go.store, network=go.network, progress=live.on)
+            if doubled := await go.store.audit():
+                row.notes.append(f"{doubled} rows of runs are doubled: please report this, with the vendor's name")
             live.done(row, monotonic() - began)
             return row, days
 

@@ -38,6 +38,8 @@ class Watched:
     created_at: datetime | None = None
     read_at: datetime | None = None
     reads: int = 0
+    failures: int = 0
+    """How often in a row it alone could not be read."""
 
     def due(self, now: datetime) -> bool:
         """Young runs are read at every sync, old ones after a tenth of their age, at most an hour."""

@@ -149,6 +149,7 @@ def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:
 VIEWS = (
     "runs",
     "steps",
+    "pipelines",
     "run_history",
     "latest_runs",
     "open_runs",

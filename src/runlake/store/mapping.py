@@ -81,7 +81,7 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
     con.execute(
         """
         INSERT INTO rl.watched
-        SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0 FROM rl.runs
+        SELECT source, run_key, pipeline_id, run_id, attempt, 'open', created_at, $at, NULL, 0, 0 FROM rl.runs
         WHERE run_key IN (SELECT run_key FROM remapped WHERE status_outcome(status) IS NULL) AND vanished_at IS NULL
           AND run_key NOT IN (SELECT run_key FROM rl.watched)
         """,

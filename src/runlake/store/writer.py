@@ -393,7 +393,8 @@ FROM incoming_steps s JOIN fresh f USING (row_no) WHERE f.steps_changed
 _WATCH = """
 CREATE OR REPLACE TEMP TABLE still_open AS
 SELECT f.source, f.run_key, f.pipeline_id, f.run_id, f.attempt, 'open' AS why, f.created_at,
-       coalesce(w.since, f.observed_at) AS since, f.observed_at AS read_at, coalesce(w.reads, 0) + 1 AS reads
+       coalesce(w.since, f.observed_at) AS since, f.observed_at AS read_at,
+       coalesce(w.reads, 0) + 1 AS reads, 0 AS failures
 FROM fresh f LEFT JOIN rl.watched w ON w.run_key = f.run_key WHERE status_outcome(f.status) IS NULL;
 DELETE FROM rl.watched WHERE run_key IN (SELECT run_key FROM fresh);
 INSERT INTO rl.watched SELECT * FROM still_open

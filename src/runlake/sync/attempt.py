@@ -40,6 +40,7 @@ class Attempt:
         self.source, self.connector, self.http, self.store = source, connector, http, store
         self.state, self.row, self.now = state, row, now
         self.intake = Intake(source, connector, http, store, row, now, progress)
+        self.intake.due = {self.key(each.ref) for each in state.watched if each.due(row.started_at)}
         self.capable = {capability for capability in CAPABILITIES if can(type(connector), capability)}
         self.failed_feeds: list[str] = []
         self.worked = False

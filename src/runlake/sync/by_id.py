@@ -60,13 +60,14 @@ async def sweep(attempt: Attempt) -> None:
 
 
 async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id") -> bool:
-    """Reads runs by id; True where each was read or found gone."""
+    """Reads runs by id; True where each was read, found gone, or passed over: one that alone could not be read for some
+    time is read on, but holds nothing back any more."""
     gone: list[tuple[Watched, NotFound, str]] = []
-    failed = in_a_row = 0
-    queue = list(reversed(watched))
+    failing: list[Watched] = []
+    queue, in_a_row = list(reversed(watched)), 0
 
     async def reader() -> None:
-        nonlocal failed, in_a_row
+        nonlocal in_a_row
         while queue and in_a_row < TRIES:
             each = queue.pop()
             first_asked.set("")
@@ -83,7 +84,7 @@ async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id"
                 continue
             except SourceError as error:
                 attempt.failures.append(error)
-                failed += 1
+                failing.append(each)
                 in_a_row = TRIES if isinstance(error, RateLimited) else in_a_row + 1
                 continue
             attempt.worked, in_a_row = True, 0
@@ -95,7 +96,10 @@ async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id"
     await together(reader() for _ in range(min(attempt.source.concurrency, len(queue))))
     for each, error, request in gone:
         _bury(attempt, each, error, request)
-    return failed == 0
+    if attempt.worked and read_by == "id":
+        attempt.books.watch += [replace(each, failures=each.failures + 1) for each in failing]
+    passed_over = attempt.worked and all(each.failures + 1 >= TRIES for each in failing)
+    return not queue and (not failing or passed_over)
 
 
 def _bury(attempt: Attempt, watched: Watched, error: NotFound, request: str) -> None:
@@ -124,14 +128,15 @@ async def _named(attempt: Attempt) -> list[Watched]:
     for handle in attempt.connector.tracked():
         known.setdefault(handle, Tracked(handle=handle, added_at=now))
     found: list[Watched] = []
+    watched = {attempt.key(each.ref) for each in attempt.state.watched}
     for tracked in [each for each in known.values() if each.settled_at is None]:
         tracked.read_at = now
         attempt.books.tracked.append(tracked)
         async with attempt.surviving():
             bad_before = unreadable.get()
             named = await _resolved(attempt, tracked)
-            refs = {attempt.key(ref): ref for ref in named.refs}
-            stored = await attempt.store.stored(attempt.source.name, list(refs))
+            refs = {key: ref for ref in named.refs if (key := attempt.key(ref)) not in watched}
+            stored = await attempt.store.stored(attempt.source.name, list(refs)) if refs else set()
             new = [Watched(ref=ref, why="tracked", since=now) for key, ref in refs.items() if key not in stored]
             # In one commit with the handle, so that none is lost if we die or the vendor fails before it is read.
             attempt.books.watch += new

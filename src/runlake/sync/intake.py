@@ -72,6 +72,8 @@ class Intake:
         self._one_flush = asyncio.Lock()
         self._whole: dict[str, str] = {}
         self._unavailable = 0
+        self.due: set[str] = set()
+        """Open runs to be completed anew even if the list shows them unchanged: their steps go on."""
         self.books = Books(row)
         self.met: set[str] = set()
         self.failures: list[SourceError] = []
@@ -150,7 +152,7 @@ class Intake:
                     else:
                         self.failures.append(error)
 
-        await together(complete(key) for key in runs if key in stale)
+        await together(complete(key) for key in runs if key in stale or key in self.due)
         return list(runs.items()), stopped
 
     def tell(self) -> None:

@@ -45,7 +45,7 @@ CREATE TABLE rl.run_payloads (
 CREATE TABLE rl.watched (
   source VARCHAR NOT NULL, run_key UUID NOT NULL, pipeline_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL,
   attempt SMALLINT NOT NULL, why VARCHAR NOT NULL, created_at TIMESTAMPTZ, since TIMESTAMPTZ NOT NULL,
-  read_at TIMESTAMPTZ, reads INTEGER NOT NULL);
+  read_at TIMESTAMPTZ, reads INTEGER NOT NULL, failures INTEGER NOT NULL);
 
 CREATE TABLE rl.tracked (
   source VARCHAR NOT NULL, handle VARCHAR NOT NULL, added_at TIMESTAMPTZ NOT NULL, settled_at TIMESTAMPTZ,
