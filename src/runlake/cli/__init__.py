@@ -55,6 +55,11 @@ def _run(arguments: list[str] | None) -> int:
     from runlake.cli.app import app  # noqa: PLC0415
     from runlake.errors import ConfigError, RunlakeError, StoreError  # noqa: PLC0415
 
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            show.problem(f"argument {argument}: it is not UTF-8 text, or this locale knows no UTF-8")
+            return YOUR_MISTAKE
+
     # Newer typers carry a click of their own; its base of usage errors is exported nowhere.
     usage_error: type[Exception] = typer.BadParameter.__bases__[0]
     try:

@@ -7,6 +7,9 @@ Order    ``updated_at_gte`` filters by time of update, which no answer shows; un
 Limits   None.
 Quirks   A cleared run keeps its id and is queued again, without start or end. A run id is unique within its DAG only. A
          task that waits still shows the dates of the try before. ``dag_run_ids: []`` filters nothing.
+
+Not kept: ``conf``, ``note`` (free text), data intervals, partition keys, bundle versions; of task instances: host,
+process, executor, pool, queue and rendered fields.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ Quirks   A run names no flow id, only ``pipeline_name``, and says neither when i
          line of its log, and ``pipeline_name`` is the name of its extraction flow.
 
 EU accounts answer at https://eu.app.clarifeye.ai/api/v1 (the default), US accounts at https://us.app.clarifeye.ai/api/v1.
+
+Not kept: logs but for the last line of a failure, ``celery_task_id``, ``tables``, the inputs, outputs, params, warnings
+and ``depends_on`` of steps (edges by names that may be null).
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ Limits   None documented.
 Quirks   No list of pipelines is documented, so their ids are configured. No time of creation or update exists. List
          rows leave out the pipeline and the nodes. ``paused`` may last as long as a contact takes to answer. Assumed:
          the meaning of the status words, nodes using the same ones, and no next link (or an empty page) at the end.
+
+Not kept: conversation, contact, environment, inputs, outputs and messages; ``runTime`` (unit not stated), the tokens
+and goal names of nodes, the ids of conversation and trigger.
 """
 
 from __future__ import annotations

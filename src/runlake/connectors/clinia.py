@@ -10,6 +10,9 @@ Quirks   Two host shapes are published for the same page, so the whole base URL 
          start, and one documented word, PROCESSED, which the vendor's sample shows on a step with an error, too. A task
          succeeds even when a reviewer dropped its operations. Assumed: a run starts when it is created and ends with
          its last update; an id without a task prefix is an execution's; ``query`` (off), in all its details.
+
+Not kept: operation bodies (never asked for), target ids, ``targetType``, ``error.code`` and ``details``, who decided
+and what they wrote.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ Limits   429 is documented, numbers are not.
 Quirks   ``complete`` is not final: the verdict follows. Statuses are documented in capitals and sent in lower case.
          An id that is gone may be answered 401, the only error documented. Assumed: runs never started sort first or
          last, and ``ended_at`` may be set before the verdict.
+
+Not kept: ``status_meta`` (content undocumented), ``updated_by``, ``enterprise_id``, device aliases, stage descriptions.
 """
 
 from __future__ import annotations

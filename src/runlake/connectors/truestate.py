@@ -11,6 +11,8 @@ Quirks   Statuses are free text; Argo's phases are expected, whose ``Failed`` co
 
 Memory is bounded by one run document and the `PAGE_RUNS` runs translated from it and its neighbours, however long the
 array is: the array is parsed while it arrives, and a run's Argo documents are gone before the next run is looked at.
+
+Not kept: both Argo documents but for one message, and the configs of steps (queries).
 """
 
 from __future__ import annotations
