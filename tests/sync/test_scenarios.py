@@ -798,8 +798,11 @@ async def test_created_at_is_fixed_when_a_run_is_first_seen(bench: Bench) -> Non
     bench.shop.put(row("a", T0, "pending", created=None, started=None))
     await bench.sync()
     assert await bench.run("a", "created_at") == T0
+    bench.shop.put(row("a", T0 - 2 * HOUR, "running", started=T0 + HOUR))
+    await bench.sync(HOUR)
+    assert await ask(bench.store, "SELECT run_id, created_at FROM open_runs") == [("a", T0)]
     bench.shop.put(row("a", T0, "done", created=None, started=T0 + HOUR, ended=T0 + 2 * HOUR))
-    await bench.sync(3 * HOUR)
+    await bench.sync(2 * HOUR)
     assert await bench.run("a", "status, created_at, queued_ms") == ("succeeded", T0, 3_600_000)
     bench.shop.put(row("a", T0 - HOUR, "done", started=T0 + HOUR, ended=T0 + 2 * HOUR))
     await bench.sync(7 * HOUR)
