@@ -74,7 +74,6 @@ def test_help_loads_nothing_heavy() -> None:
         (["backfill", "x"], "runlake: missing option '--since'"),
         (["-c", "none.toml", "sync"], "runlake: no config at none.toml; `runlake init` writes one"),
         (["sql", "SELECT '\udce9'"], "runlake: argument SELECT '': it is not UTF-8 text"),
-        (["sql", "SELECT '\udce9'"], "runlake: argument SELECT '': it is not UTF-8 text"),
     ],
 )
 def test_a_slip_is_one_line_and_exit_2(project: Path, runlake: Command, arguments: list[str], told: str) -> None:

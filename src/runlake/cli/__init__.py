@@ -60,11 +60,6 @@ def _run(arguments: list[str] | None) -> int:
             show.problem(f"argument {argument}: it is not UTF-8 text, or this locale knows no UTF-8")
             return YOUR_MISTAKE
 
-    for argument in sys.argv[1:] if arguments is None else arguments:
-        if any("\ud800" <= character <= "\udfff" for character in argument):
-            show.problem(f"argument {argument}: it is not UTF-8 text, or this locale knows no UTF-8")
-            return YOUR_MISTAKE
-
     # Newer typers carry a click of their own; its base of usage errors is exported nowhere.
     usage_error: type[Exception] = typer.BadParameter.__bases__[0]
     try:
