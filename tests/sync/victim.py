@@ -44,7 +44,9 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             asyncio.run(work(json.loads(line)))
-            return
+            # Not by the interpreter's own way out: it would wait for threads of imports that a fork does not have,
+            # and with duckdb 1.5 abort.
+            os._exit(0)
         tell(pid)
         tell(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
