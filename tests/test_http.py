@@ -317,8 +317,8 @@ class _Skipping(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
-        if not ready and timeout:
-            self.skipped += timeout
+        # Never quite still: by a rounding a limiter may come back a hair too early, and would for ever.
+        self.skipped += timeout if timeout and not ready else 1e-6
         return ready
 
 
