@@ -51,9 +51,9 @@ RESTLESS = tuple(
     replace(p, character=replace(p.character, delete=0.15, rerun=max(0.3, p.character.rerun))) for p in PIPELINES
 )
 
-# Left-out rows that no total gives away: a receipt that a finished task leaves out is never named again; Airflow's
-# filtered lists are read without their total, and its offsets count a row sent twice as two.
-BEYOND = {"clinia": {Fault.MISSING_ROWS}, "airflow": {Fault.MISSING_ROWS, Fault.DUPLICATE_ROWS}}
+# Left-out rows that no total gives away: Airflow's filtered lists are read without their total, and its offsets count
+# a row sent twice as two.
+BEYOND = {"airflow": {Fault.MISSING_ROWS, Fault.DUPLICATE_ROWS}}
 # What is wrong with these answers can be told from the answer, and nothing is ever passed over because of it.
 TOLD = REQUEST_FAULTS | {Fault.DUPLICATE_ROWS, Fault.UNKNOWN_WORD, Fault.HUGE_FIELD, Fault.UNSORTED_PAGE}
 

@@ -50,7 +50,8 @@ class Watched:
 class Tracked:
     """What a user named: an id of a run, or of something at the vendor that names runs.
 
-    `tries`: how often in a row it was answered that it names nothing, or with runs that could not be read.
+    `tries`: how often in a row it was answered that it names nothing, or with runs that could not be read. `named`: how
+    many runs it named when it was last asked for.
     """
 
     handle: str
@@ -58,6 +59,7 @@ class Tracked:
     settled_at: datetime | None = None
     read_at: datetime | None = None
     tries: int = 0
+    named: int | None = None
     error: str | None = None
 
 

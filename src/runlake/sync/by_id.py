@@ -133,7 +133,7 @@ async def _named(attempt: Attempt) -> list[Watched]:
         tracked.read_at = now
         attempt.books.tracked.append(tracked)
         async with attempt.surviving():
-            bad_before = unreadable.get()
+            bad_before, requests_before = unreadable.get(), attempt.http.traffic.requests
             named = await _resolved(attempt, tracked)
             refs = {key: ref for ref in named.refs if (key := attempt.key(ref)) not in watched}
             stored = await attempt.store.stored(attempt.source.name, list(refs)) if refs else set()
@@ -145,8 +145,12 @@ async def _named(attempt: Attempt) -> list[Watched]:
             if 0 < tracked.tries < TRIES:
                 attempt.held = True
                 attempt.note(f"{tracked.handle[:80]} names runs that could not be read: asked again next time")
-            elif named.settled:
+            elif named.settled and (
+                attempt.http.traffic.requests == requests_before or tracked.named == len(named.refs)
+            ):
+                # Said twice the same: an answer that leaves out a run for once must not be the last.
                 tracked.settled_at = now
+            tracked.named = len(named.refs)
     return found
 
 

@@ -49,7 +49,7 @@ CREATE TABLE rl.watched (
 
 CREATE TABLE rl.tracked (
   source VARCHAR NOT NULL, handle VARCHAR NOT NULL, added_at TIMESTAMPTZ NOT NULL, settled_at TIMESTAMPTZ,
-  read_at TIMESTAMPTZ, tries INTEGER NOT NULL, error VARCHAR);
+  read_at TIMESTAMPTZ, tries INTEGER NOT NULL, named INTEGER, error VARCHAR);
 
 -- One row for each list that is walked. `cursor` is set while a walk is unfinished.
 CREATE TABLE rl.feeds (
