@@ -244,7 +244,7 @@ def test_tracked_runs_are_read_at_once(project: Path, vendors: Vendors, runlake:
     task = vendors.emulator.tasks()[0]
     done = runlake("track", "clinia", f"task:{task}", "--format", "json")
     assert done.code == 0
-    assert done.json() == [{"ref": f"task:{task}", "result": "looked up", "error": None}]
+    assert done.json() == [{"ref": f"task:{task}", "result": "looked up; asked again at the next sync", "error": None}]
     [count] = runlake("sql", "SELECT count(*) AS n FROM runs", "--format", "json").json()
     assert count["n"] > 0
 

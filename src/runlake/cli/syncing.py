@@ -101,7 +101,7 @@ def _fate(tracked: Tracked | None) -> str:
         return "kept, not looked up yet"
     if tracked.error:
         return "not found"
-    return "looked up" if tracked.settled_at is not None else "looked up; more may follow"
+    return "looked up" if tracked.settled_at is not None else "looked up; asked again at the next sync"
 
 
 def coverage(config: Config, sources: Sequence[Source], format_: Format) -> int:
