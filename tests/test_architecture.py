@@ -17,7 +17,7 @@ import runlake
 PACKAGE = Path(runlake.__file__).parent
 
 LAYERS = [
-    {"model", "errors"},
+    {"model", "errors", "formats"},
     {"secret", "http", "store"},
     {"connector"},
     {"connectors"},

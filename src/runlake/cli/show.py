@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -12,15 +10,15 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
+
+from runlake import formats
+from runlake.formats import Row, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Row = Sequence[Any]
 
 WIDTH = 100
 """Columns of output that goes to no terminal and is told no COLUMNS: the same bytes wherever it runs."""
@@ -100,7 +98,7 @@ def cell(value: Any) -> str:
         case str():
             return clean(value)
         case dict() | list() | tuple():
-            return clean(json.dumps(_plain(value), ensure_ascii=False))
+            return clean(json.dumps(plain(value), ensure_ascii=False))
     return clean(str(value))
 
 
@@ -228,81 +226,15 @@ def _print_fields(heads: list[str], cells: list[list[str]], out: IO[str], width:
 
 # --- for machines ----------------------------------------------------------------------------------------------------
 
-
-def instant(value: datetime) -> str:
-    """UTC, ISO 8601, with a Z."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can say: instants in UTC, no NaN, everything else it lacks as text."""
-    match value:
-        case None | bool() | int():
-            return value
-        case str():
-            return str(value)
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime():
-            return instant(value) if value.tzinfo is not None else value.isoformat()
-        case date():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case dict():
-            return {str(key): _plain(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-        case bytes():
-            return value.hex()
-    number = getattr(value, "as_integer_ratio", None)
-    return float(value) if number is not None else str(value)
-
-
-_UNSAFE = re.compile(r"[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-
-
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """One value as JSON; characters that a terminal would obey are written as escapes, so nothing is lost."""
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+json_text = formats.json_text
 
 
 def json_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str] | None = None) -> None:
-    """One array, one row a line."""
-    out = out or sys.stdout
-    before = "[\n  "
-    for row in rows:
-        out.write(before + json_text(dict(zip(columns, row, strict=True))))
-        before = ",\n  "
-    out.write("[]\n" if before == "[\n  " else "\n]\n")
-
-
-# A spreadsheet takes a cell that begins with one of these for a formula, and would run what a vendor's text says.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+    formats.json_rows(columns, rows, out or sys.stdout)
 
 
 def csv_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str]) -> None:
-    """Header and rows (RFC 4180, but lines end in LF); texts that would be formulas get an apostrophe in front."""
-    line = io.StringIO()
-    # With CR LF as its end of line, csv quotes cells that have either of them; ours are LF all the same.
-    writer = csv.writer(line, lineterminator="\r\n")
-    for row in chain([columns], rows):
-        writer.writerow([_csv_cell(value, out) for value in row])
-        out.write(f"{line.getvalue()[:-2]}\n")
-        line.seek(0)
-        line.truncate()
-
-
-def _csv_cell(value: Any, out: IO[str]) -> Any:
-    plain = _plain(value)
-    if isinstance(plain, dict | list):
-        plain = json_text(plain)
-    if not isinstance(plain, str):
-        return plain
-    if out.isatty():
-        plain = clean(plain)
-    return f"'{plain}" if plain.startswith(_FORMULA) else plain
+    formats.csv_rows(columns, rows, out, clean if out.isatty() else str)
 
 
 def rows(columns: Sequence[str], values: Iterable[Row], format_: Format) -> None:

@@ -1,0 +1,92 @@
+"""Rows as machines read them: JSON and CSV, the same from a terminal and over the network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from typing import IO, Any
+
+Row = Sequence[Any]
+
+
+def instant(value: datetime) -> str:
+    """UTC, ISO 8601, with a Z."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """What JSON can say: instants in UTC, no NaN, everything else it lacks as text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return instant(value) if value.tzinfo is not None else value.isoformat()
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case dict():
+            return {str(key): plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case bytes():
+            return value.hex()
+    number = getattr(value, "as_integer_ratio", None)
+    return float(value) if number is not None else str(value)
+
+
+_UNSAFE = re.compile(r"[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """One value as JSON; characters that a terminal would obey are written as escapes, so nothing is lost."""
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str]) -> None:
+    """One array, one row a line."""
+    before = "[\n  "
+    for row in rows:
+        out.write(before + json_text(dict(zip(columns, row, strict=True))))
+        before = ",\n  "
+    out.write("[]\n" if before == "[\n  " else "\n]\n")
+
+
+# A spreadsheet takes a cell that begins with one of these for a formula, and would run what a vendor's text says.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str], text: Callable[[str], str] = str) -> None:
+    """Header and rows (RFC 4180, but lines end in LF); texts that would be formulas get an apostrophe in front.
+
+    `text` is what becomes of each text before that.
+    """
+    line = io.StringIO()
+    # With CR LF as its end of line, csv quotes cells that have either of them; ours are LF all the same.
+    writer = csv.writer(line, lineterminator="\r\n")
+    for row in chain([columns], rows):
+        writer.writerow([_csv_cell(value, text) for value in row])
+        out.write(f"{line.getvalue()[:-2]}\n")
+        line.seek(0)
+        line.truncate()
+
+
+def _csv_cell(value: Any, text: Callable[[str], str]) -> Any:
+    cell = plain(value)
+    if isinstance(cell, dict | list):
+        cell = json_text(cell)
+    if not isinstance(cell, str):
+        return cell
+    cell = text(cell)
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
