@@ -1,7 +1,10 @@
 """Every error that runlake raises on purpose: one class per different reaction.
 
 RunlakeError
-├── ConfigError               the file or the command is wrong: say where and what to write
+├── ConfigError               the file, the command or the query is wrong: say where and what to write
+│   ├── TooLarge              it asks for more memory, rows or bytes than it may have: ask for less
+│   └── TooSlow               it was stopped at its deadline: ask for less
+├── Busy                      as many queries as may run do run: ask again after `retry_after`
 ├── StoreError                our own database refuses: stop writing, say how to recover
 └── SourceError               one source failed; the others carry on
     ├── AuthenticationError   never retry: a person must change a secret
@@ -21,6 +24,22 @@ class RunlakeError(Exception):
 
 class ConfigError(RunlakeError):
     pass
+
+
+class TooLarge(ConfigError):
+    pass
+
+
+class TooSlow(ConfigError):
+    pass
+
+
+class Busy(RunlakeError):
+    """`retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreError(RunlakeError):

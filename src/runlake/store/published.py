@@ -32,8 +32,11 @@ def publish(con: duckdb.DuckDBPyConnection, database: Path, as_of: datetime) -> 
     return target
 
 
-def open_published(database: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that can read the published copy and nothing else: no other file, no network, no extension."""
+def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection:
+    """A connection that can read the published copy and nothing else: no other file, no network, no extension.
+
+    `settings` are DuckDB's own, such as `memory_limit`; nothing can be set once it is open.
+    """
     path = published_path(database)
     if not path.exists():
         raise StoreError(f"there is no published copy at {path} yet; `runlake sync` makes one")
@@ -48,6 +51,7 @@ def open_published(database: Path) -> duckdb.DuckDBPyConnection:
                 "allow_persistent_secrets": "false",
                 "python_enable_replacements": "false",
                 "python_scan_all_frames": "false",
+                **settings,
             },
         )
         con.execute("SET TimeZone = 'UTC'")

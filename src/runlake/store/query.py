@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from runlake.errors import ConfigError
+from runlake.errors import ConfigError, TooLarge
 from runlake.store.books import rows
 from runlake.store.published import open_published
 
 _BATCH = 10_000
 
 # PIVOT is MULTI to the parser of DuckDB 2; CALL and PRAGMA ask for facts, such as table_info.
-_READS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION")
+_READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
+_INSTEAD = {"MULTI": "name the values to PIVOT: PIVOT runs ON status IN ('failed', 'succeeded') USING count(*)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,14 @@ def _each_once(names: list[str]) -> list[str]:
 
 
 class Reader:
-    """The published copy, for reading; a context manager. Raises StoreError where there is none."""
+    """The published copy, for reading; a context manager. Raises StoreError where there is none.
 
-    def __init__(self, database: Path) -> None:
-        self._con = open_published(database)
+    `kinds` are the kinds of statement that a reader may ask, in DuckDB's words; `settings` are DuckDB's.
+    """
+
+    def __init__(self, database: Path, kinds: Collection[str] = _READS, **settings: str) -> None:
+        self._kinds = kinds
+        self._con = open_published(database, **settings)
 
     def __enter__(self) -> Reader:
         return self
@@ -97,14 +102,15 @@ class Reader:
             statements = self._con.extract_statements(text)
         if not statements:
             raise ConfigError("the query is empty; try: SELECT * FROM source_health")
-        if [(each.type.name, each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]:
-            return text  # DuckDB 1's parser makes two statements of one PIVOT; neither has a text of its own
-        if len(statements) > 1:
+        # DuckDB 1's parser makes two statements of one PIVOT; neither has a text of its own.
+        pivot = [(each.type.name, each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
+        if len(statements) > 1 and not pivot:
             raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
-        kind = statements[0].type.name
-        if kind not in _READS:
-            raise ConfigError(f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not")
-        return statements[0]
+        kind = "MULTI" if pivot else statements[0].type.name
+        if kind not in self._kinds:
+            instead = f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not"
+            raise ConfigError(_INSTEAD.get(kind, instead))
+        return text if pivot else statements[0]
 
 
 @contextmanager
@@ -114,6 +120,8 @@ def _telling() -> Iterator[None]:
         yield
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise TooLarge("the query needs more memory than it may have; ask for less, or aggregate earlier") from None
     except duckdb.Error as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         caret = next((at for at, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
