@@ -6,12 +6,13 @@ nowhere: absolute links and redirects to any other are refused before a byte is 
 """
 
 from runlake.http.address import path
-from runlake.http.budget import Budget
+from runlake.http.budget import Budget, Claim, claim
 from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
 from runlake.http.sign import Login, Sign, api_key, bearer
 
 __all__ = [
     "Budget",
+    "Claim",
     "HttpLimits",
     "Login",
     "Sign",
@@ -20,6 +21,7 @@ __all__ = [
     "api_key",
     "asked",
     "bearer",
+    "claim",
     "first_asked",
     "path",
     "unreadable",

@@ -1,13 +1,38 @@
-"""What one owner of credentials may spend at a vendor."""
+"""What one owner of credentials may spend at a vendor, and who may spend it first."""
 
 from __future__ import annotations
 
+import asyncio
+import heapq
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from enum import Enum
+from itertools import count
 
-import anyio
 import httpx
-from aiolimiter import AsyncLimiter
+
+
+class Claim(Enum):
+    """What a request is for; its value is how many seconds it lets others go first.
+
+    Requests go in the order of when they came plus that. So open runs come before new ones, those before steps, sweeps
+    and backfills, and none waits for ever, however many more urgent ones keep coming.
+    """
+
+    OPEN = 0
+    NEW = 30
+    STEPS = 120
+    SWEEP = 600
+    BACKFILL = 1800
+
+
+claim: ContextVar[Claim] = ContextVar("claim", default=Claim.NEW)
+"""What the requests of this task are for."""
+
+RESERVE = 0.1
+"""The share of a vendor's own quota that sweeps and backfills leave to open and new runs."""
 
 
 class Budget:
@@ -18,28 +43,40 @@ class Budget:
     """
 
     def __init__(self, per_hour: float | None = None, concurrency: int = 8) -> None:
-        # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
-        self._pace = AsyncLimiter(max(1.0, per_hour / 60), max(60.0, 3600 / per_hour)) if per_hour else None
-        self._most = concurrency
-        self._slots = anyio.CapacityLimiter(concurrency)
+        self.limit(per_hour, concurrency)
+        self._room = self._burst
+        self._filled_at: float | None = None
+        self._under_way = 0
         self._good = 0
-        self._closed_until = 0.0
+        self._closed_until = self._reset_at = 0.0
+        self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+        self._waking: asyncio.TimerHandle | None = None
+        self.waiting: Counter[Claim] = Counter()
+        """Requests that wait for their turn, by what they are for."""
+        self.spent = 0
         self.remaining: float | None = None
+        """What is left of the vendor's own quota, and `quota` the whole of it, by its last answer that told."""
+        self.quota: float | None = None
+
+    def limit(self, per_hour: float | None, concurrency: int) -> None:
+        """Sets the pace and the most requests at once, which a reloaded config may change."""
+        # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
+        self._per_s = per_hour / 3600 if per_hour else None
+        self._burst = max(1.0, per_hour / 60) if per_hour else 1.0
+        self._most = self._slots = concurrency
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Callable[[], None]]:
         """Room for one request, given back at the end or, by calling what this gives, before."""
-        if self._pace is not None:
-            await self._pace.acquire()
-        # Not on behalf of the task: one task may have a stream open and ask for something else meanwhile.
-        holder = object()
-        await self._slots.acquire_on_behalf_of(holder)
+        await self._turn()
         held = True
 
         def give_back() -> None:
             nonlocal held
             if held:
-                self._slots.release_on_behalf_of(holder)
+                self._under_way -= 1
+                self._admit()
             held = False
 
         try:
@@ -47,36 +84,95 @@ class Budget:
         finally:
             give_back()
 
+    async def _turn(self) -> None:
+        kind, turn = claim.get(), asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (asyncio.get_running_loop().time() + kind.value, next(self._arrivals), turn))
+        self.waiting[kind] += 1
+        try:
+            self._admit()
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # our turn had come: the next one's
+                self._under_way -= 1
+                self._admit()
+            raise
+        finally:
+            self.waiting[kind] -= 1
+
+    def _admit(self) -> None:
+        """Lets go whoever is first, while there is room."""
+        while self._queue and self._under_way < self._slots:
+            if self._queue[0][2].done():  # gave up
+                heapq.heappop(self._queue)
+                continue
+            if (wait := self._until_room()) > 0:
+                if self._waking is None:
+                    self._waking = asyncio.get_running_loop().call_later(wait, self._wake)
+                return
+            _, _, turn = heapq.heappop(self._queue)
+            self._room -= 1
+            self._under_way += 1
+            self.spent += 1
+            turn.set_result(None)
+
+    def _wake(self) -> None:
+        self._waking = None
+        self._admit()
+
+    def _until_room(self) -> float:
+        """Seconds until the pace allows one more."""
+        if self._per_s is None:
+            self._room = self._burst
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        since = now - self._filled_at if self._filled_at is not None else 0.0
+        self._room, self._filled_at = min(self._burst, self._room + since * self._per_s), now
+        # Within a rounding of one: else a clock that has come to the very instant would wait for ever.
+        return 0.0 if self._room > 1 - 1e-9 else (1 - self._room) / self._per_s
+
     def wait_s(self, now: float) -> float:
-        """Seconds until the vendor wants to hear from this owner again."""
-        return max(0.0, self._closed_until - now)
+        """Seconds until the vendor wants to hear from this owner again; for a sweep or a backfill, also until a quota
+        that is nearly used up is filled again."""
+        wait = self._closed_until - now
+        scarce = self.remaining is not None and self.quota is not None and self.remaining <= RESERVE * self.quota
+        if scarce and claim.get() in (Claim.SWEEP, Claim.BACKFILL):
+            wait = max(wait, self._reset_at - now)
+        return max(0.0, wait)
 
     def close_for(self, seconds: float, now: float) -> None:
-        # A day at most: a header that means something else must not silence an owner for ever.
-        self._closed_until = max(self._closed_until, now + min(seconds, 86_400))
+        self._closed_until = max(self._closed_until, now + _at_most_a_day(seconds))
 
     def refused(self) -> None:
         self._good = 0
-        self._slots.total_tokens = max(1, int(self._slots.total_tokens) // 2)
+        self._slots = max(1, self._slots // 2)
 
     def served(self) -> None:
         self._good += 1
-        if self._good >= 50 and self._slots.total_tokens < self._most:
+        if self._good >= 50 and self._slots < self._most:
             self._good = 0
-            self._slots.total_tokens += 1
+            self._slots += 1
 
     def learn(self, headers: httpx.Headers, now: float, skew_s: float = 0.0) -> None:
         remaining = number_in(headers, *REMAINING)
         if remaining is None:
             return
-        self.remaining = remaining
+        self.remaining, self.quota = remaining, number_in(headers, "x-ratelimit-limit", "ratelimit-limit")
         reset = number_in(headers, "x-ratelimit-reset", "ratelimit-reset")
-        if remaining <= 0 and reset is not None:
-            # An instant (GitHub: epoch seconds by its own clock; others: milliseconds) or seconds from now (the IETF
-            # draft): no quota window is 30 years long.
-            if reset > 100_000_000_000:
-                reset /= 1000
-            self.close_for(reset - (now + skew_s) if reset > 1_000_000_000 else reset, now)
+        if reset is None:
+            return
+        # An instant (GitHub: epoch seconds by its own clock; others: milliseconds) or seconds from now (the IETF
+        # draft): no quota window is 30 years long.
+        if reset > 100_000_000_000:
+            reset /= 1000
+        seconds = reset - (now + skew_s) if reset > 1_000_000_000 else reset
+        self._reset_at = now + _at_most_a_day(seconds)
+        if remaining <= 0:
+            self.close_for(seconds, now)
+
+
+def _at_most_a_day(seconds: float) -> float:
+    """A header that means something else must not silence an owner for ever."""
+    return min(seconds, 86_400)
 
 
 REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining")

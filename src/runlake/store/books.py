@@ -101,6 +101,8 @@ class Books:
     sync: Sync
     feeds: list[FeedState] = field(default_factory=list)
     watch: list[Watched] = field(default_factory=list)
+    reach: dict[str, datetime] = field(default_factory=dict)
+    """By feed, how far back a backfill has gone: of its live state that alone, which syncs meanwhile move on."""
     forget: list[str] = field(default_factory=list)
     vanished: list[tuple[str, datetime | None, datetime, str]] = field(default_factory=list)
     """(run_key, created_at, when found gone, what was asked)"""
@@ -151,6 +153,11 @@ def keep(con: duckdb.DuckDBPyConnection, books: Books) -> None:
             [source, state.purpose, state.feed],
         )
         _insert(con, "feeds", {"source": source, **asdict(state)})
+    _each(
+        con,
+        "UPDATE rl.feeds SET walk_since = ? WHERE source = ? AND purpose = 'live' AND feed = ? AND walk_since > ?",
+        [[since, source, feed, since] for feed, since in books.reach.items()],
+    )
     _each(con, "DELETE FROM rl.watched WHERE run_key = ?::UUID", [[key] for key in books.forget])
     for key, created_at, at, request in books.vanished:
         _vanish(con, sync.sync_id, key, created_at, at, request)

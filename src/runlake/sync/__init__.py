@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -19,12 +19,13 @@ from runlake.config import Source
 from runlake.connector import AnyConnector
 from runlake.errors import ConfigError
 from runlake.http import Budget, HttpLimits, VendorHttp
+from runlake.model import RunRef
 from runlake.store import Books, Store, Sync
 from runlake.sync import by_id, history, walk
 from runlake.sync.attempt import Attempt
 from runlake.sync.intake import Clock, Progress, batch_for
 
-__all__ = ["Clock", "Network", "Progress", "backfill", "coverage", "sync", "utc_now"]
+__all__ = ["Clock", "Network", "Progress", "backfill", "coverage", "follow", "hinted", "sync", "utc_now"]
 
 
 def utc_now() -> datetime:
@@ -73,6 +74,35 @@ async def sync(
         await by_id.sweep(attempt)
 
     return await _attempt("sync", source, store, work, network or Network(), now, progress)
+
+
+async def follow(
+    source: Source,
+    store: Store,
+    *,
+    network: Network | None = None,
+    now: Clock = utc_now,
+    progress: Progress | None = None,
+) -> Sync:
+    """Reads the open runs that are due, by id, and nothing else: `observed_through` stays where it is."""
+    return await _attempt("follow", source, store, by_id.follow, network or Network(), now, progress)
+
+
+async def hinted(
+    source: Source,
+    store: Store,
+    refs: Sequence[RunRef],
+    *,
+    network: Network | None = None,
+    now: Clock = utc_now,
+    progress: Progress | None = None,
+) -> Sync:
+    """Reads runs that somebody says have changed, if polling would see them too."""
+
+    async def work(attempt: Attempt) -> None:
+        await by_id.hinted(attempt, refs)
+
+    return await _attempt("hint", source, store, work, network or Network(), now, progress)
 
 
 async def backfill(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from runlake.connector import Feed, Resolution
 from runlake.errors import NotFound, RateLimited, SourceError, UnexpectedResponse
-from runlake.http import first_asked, unreadable
+from runlake.http import Claim, claim, first_asked, unreadable
+from runlake.model import RunRef
 from runlake.store import Tracked, Watched
 from runlake.sync.attempt import TRIES, Attempt
 from runlake.sync.intake import together
+
+_CLAIMS = {"id": Claim.OPEN, "sweep": Claim.SWEEP, "coverage": Claim.BACKFILL}
 
 MOST_SWEEP_READS = 200
 
@@ -22,17 +26,46 @@ async def open_runs(attempt: Attempt, *, every: bool) -> bool:
     if "run" not in attempt.capable:
         return True
     row = attempt.row
-    due = [
-        watched
-        for watched in attempt.state.watched
-        if attempt.key(watched.ref) not in attempt.intake.met and (every or watched.due(row.started_at))
-    ]
+    due = _due(attempt, every=every)
     due += await _named(attempt)
     unique = list({each.ref: each for each in due}.values())
     # In another order each time, so that a few that cannot be read never keep the same others from their turn.
     random.Random(row.started_at.timestamp()).shuffle(unique)  # noqa: S311 (no secret)
     complete = await read(attempt, unique)
     return complete and (attempt.listing or not (attempt.failures or attempt.held))
+
+
+def _due(attempt: Attempt, *, every: bool = False) -> list[Watched]:
+    return [
+        watched
+        for watched in attempt.state.watched
+        if attempt.key(watched.ref) not in attempt.intake.met and (every or watched.due(attempt.row.started_at))
+    ]
+
+
+async def follow(attempt: Attempt) -> None:
+    """Reads only the open runs that are due: what a source is asked between two syncs."""
+    if "run" in attempt.capable:
+        await read(attempt, _due(attempt))
+
+
+async def hinted(attempt: Attempt, refs: Sequence[RunRef]) -> None:
+    """Reads the runs that somebody says have changed, of those that polling would see too: a hint brings nothing that
+    would not have come without it, only sooner."""
+    if "run" not in attempt.capable:
+        return
+    watched = {each.ref: each for each in attempt.state.watched}
+    lists = [state for state in attempt.state.feeds.values() if state.purpose == "live"]
+    ids = [state.feed.partition("?")[0] for state in lists]
+    known = [
+        watched.get(ref) or Watched(ref=ref, why="hint", since=attempt.row.started_at)
+        for ref in dict.fromkeys(refs)
+        if ref in watched or any(id_ in ("", ref.pipeline_id) or ref.pipeline_id.startswith(f"{id_}/") for id_ in ids)
+    ]
+    if passed_over := len(refs) - len(known):
+        attempt.note(f"{passed_over} of {len(refs)} hints name runs that this source does not poll")
+    floor = min((state.walk_since for state in lists if state.walk_since is not None), default=None)
+    await read(attempt, known, floor=floor)
 
 
 async def sweep(attempt: Attempt) -> None:
@@ -59,15 +92,18 @@ async def sweep(attempt: Attempt) -> None:
     await read(attempt, unseen, "sweep")
 
 
-async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id") -> bool:
+async def read(
+    attempt: Attempt, watched: Sequence[Watched], read_by: str = "id", *, floor: datetime | None = None
+) -> bool:
     """Reads runs by id; True where each was read, found gone, or passed over: one that alone could not be read for some
-    time is read on, but holds nothing back any more."""
+    time is read on, but holds nothing back any more. Final runs created before `floor` are left out."""
     gone: list[tuple[Watched, NotFound, str]] = []
     failing: list[Watched] = []
     queue, in_a_row = list(reversed(watched)), 0
 
     async def reader() -> None:
         nonlocal in_a_row
+        claim.set(_CLAIMS[read_by])
         while queue and in_a_row < TRIES:
             each = queue.pop()
             first_asked.set("")
@@ -88,7 +124,7 @@ async def read(attempt: Attempt, watched: Sequence[Watched], read_by: str = "id"
                 in_a_row = TRIES if isinstance(error, RateLimited) else in_a_row + 1
                 continue
             attempt.worked, in_a_row = True, 0
-            await attempt.intake.take([run], attempt.now(), read_by, first_asked.get(), whole=True)
+            await attempt.intake.take([run], attempt.now(), read_by, first_asked.get(), whole=True, floor=floor)
             if run.ref != each.ref:
                 attempt.books.forget.append(attempt.key(each.ref))
             await attempt.intake.flush()

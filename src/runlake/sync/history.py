@@ -8,6 +8,7 @@ from typing import Any
 
 from runlake.connector import Feed, Order
 from runlake.errors import UnexpectedResponse
+from runlake.http import Claim, claim
 from runlake.model import RunRef
 from runlake.store import Watched
 from runlake.sync import by_id
@@ -31,9 +32,8 @@ async def backfill(attempt: Attempt, since: datetime) -> None:
             attempt.note(f"{feed.key or 'the list'} had unreadable rows, or fewer than it said: backfill again")
         state.cursor, state.observed_through = None, attempt.now()
         attempt.books.feeds.append(state)
-        if live.walk_since is not None and since < live.walk_since:
-            live.walk_since = since
-            attempt.books.feeds.append(live)
+        if live.walk_since is not None:
+            attempt.books.reach[live.feed] = since
 
     feeds = await attempt.feeds()
     if not feeds:
@@ -49,6 +49,7 @@ async def coverage(attempt: Attempt) -> list[dict[str, Any]] | None:
     refs: dict[tuple[str, str], RunRef] = {}
 
     async def one(feed: Feed) -> None:
+        claim.set(Claim.BACKFILL)
         state = attempt.feed_state(feed)
         floor = state.walk_since or attempt.row.started_at - attempt.source.history
         pages = attempt.connector.pages(attempt.http, feed, None, None)

@@ -11,7 +11,7 @@ from typing import Any
 from runlake.config import Source
 from runlake.connector import AnyConnector, can
 from runlake.errors import AuthenticationError, RateLimited, SourceError, Unavailable
-from runlake.http import VendorHttp
+from runlake.http import Claim, VendorHttp, claim
 from runlake.model import Outcome, Run, StatusTable, run_key
 from runlake.store import Batch, Books, Store, Sync
 from runlake.store.writer import ID_CHARS
@@ -136,6 +136,7 @@ class Intake:
 
         async def complete(key: str) -> None:
             nonlocal stopped
+            claim.set(max(claim.get(), Claim.STEPS, key=lambda each: each.value))
             async with self._slots:
                 if stopped is not None:
                     return

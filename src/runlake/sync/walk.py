@@ -10,12 +10,15 @@ from statistics import median_high
 
 from runlake.connector import Feed, Order
 from runlake.errors import UnexpectedResponse
-from runlake.http import first_asked, unreadable
+from runlake.http import Claim, claim, first_asked, unreadable
 from runlake.store import FeedState
 from runlake.sync.attempt import TRIES, Attempt
 from runlake.sync.intake import sane
 
+_CLAIMS = {"list": Claim.NEW, "sweep": Claim.SWEEP, "backfill": Claim.BACKFILL}
+
 MOST_PAGES = 100_000
+AHEAD = timedelta(minutes=1)
 MOST_IDLE_PAGES = 10
 """Pages in a row that show nothing that the walk has not met: the vendor ignores where we want to go on."""
 
@@ -44,7 +47,10 @@ async def newest(attempt: Attempt) -> datetime | None:
 
 def _sweep_is_due(attempt: Attempt, feeds: Sequence[FeedState]) -> bool:
     swept = [state.swept_at for state in feeds if state.swept_at is not None]
-    return bool(swept) and attempt.row.started_at - min(swept) >= attempt.source.sweep_every
+    started = attempt.row.started_at
+    # A look that lies ahead: our clock was set back, and what came meanwhile may stand before where a walk would stop.
+    ahead = any(state.observed_through is not None and state.observed_through > started + AHEAD for state in feeds)
+    return bool(swept) and (ahead or started - min(swept) >= attempt.source.sweep_every)
 
 
 async def _live(attempt: Attempt, feed: Feed) -> None:
@@ -54,7 +60,7 @@ async def _live(attempt: Attempt, feed: Feed) -> None:
     if feed.sweep_only and not (swept or first):
         return
     if state.observed_through is not None:
-        since = state.observed_through - overlap
+        since = min(state.observed_through, started) - overlap
         window = started - attempt.source.sweep_window
         deep = swept and feed.order is Order.NEWEST_FIRST
         whole = await walk(
@@ -107,6 +113,7 @@ async def walk(
     how far it has come; `filtered=False` asks for the bare list; runs before `sweep_below` count as read by a sweep.
     """
     connector, intake = attempt.connector, attempt.intake
+    claim.set(_CLAIMS[read_by])
     bad_before, met = unreadable.get(), set[str]()
     before: datetime | None = None  # the middle of the page before
     in_order, total, to_the_end, pages_read, idle = True, None, True, 0, 0
@@ -127,6 +134,8 @@ async def walk(
             idle = idle + 1 if keys and met.issuperset(keys) else 0
             met.update(keys)
             swept = sweep_below is not None and newest_here is not None and newest_here < sweep_below
+            if swept:
+                claim.set(Claim.SWEEP)
             await intake.take(page.runs, observed_at, "sweep" if swept else read_by, request, keys=keys, floor=floor)
             # As it was when the walk began: what has come since was not there to be read.
             total = page.total if total is None else total
