@@ -21,7 +21,7 @@ LAYERS = [
     {"secret", "http", "store"},
     {"connector"},
     {"connectors"},
-    {"config", "sync", "alerts", "report", "explain", "metrics"},
+    {"config", "cron", "sync", "alerts", "report", "explain", "metrics"},
     {"daemon", "web", "demo"},
     {"cli", "__main__"},
 ]

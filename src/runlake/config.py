@@ -20,12 +20,14 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from runlake.connector import AnyConnector, Settings, connectors
 from runlake.errors import ConfigError
 from runlake.model import RunStatus, StatusTable
+from runlake.secret import Secret
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36_500)
@@ -77,6 +79,36 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _cron(text: str) -> str:
+    from runlake.cron import trigger  # noqa: PLC0415 (the scheduler, for those who write this key)
+
+    trigger(text)
+    return text
+
+
+class Hook(BaseModel):
+    """Who may hint that a run of this source has changed: `POST /hooks/SOURCE` on the daemon."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: Secret = Field(description="Shared with whoever sends hints.")
+    header: str = Field(
+        default="X-Runlake-Token",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="The header that carries the secret, or the signature.",
+    )
+    scheme: Literal["token", "hmac-sha256"] = Field(
+        default="token", description="The secret itself, or a signature of the body made with it."
+    )
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not int(port) < 65536:
+        raise ValueError('write an address and a port, such as "127.0.0.1:8321" or "[::1]:8321"')
+    return text
+
+
 Statuses = dict[str, Annotated[RunStatus, BeforeValidator(_status)]]
 
 
@@ -91,9 +123,21 @@ class Source(BaseModel):
         default_factory=dict, description="What the connector needs: address, secrets, ids."
     )
     every: Span = Field(default=timedelta(minutes=5), description="How often to sync.")
+    fastest: Span | None = Field(
+        default=None, description="How often at most, while runs are open. Default: a fifth of `every`."
+    )
+    slowest: Span | None = Field(
+        default=None, description="How often at least, while nothing happens. Default: three times `every`."
+    )
+    cron: Annotated[str, AfterValidator(_cron)] | None = Field(
+        default=None, description="Instead of `every`: a crontab's five fields and a time zone."
+    )
     history: Span = Field(default=timedelta(days=30), description="How far back the first sync goes.")
     sweep_every: Span = Field(default=timedelta(hours=6), description="How often recently final runs are listed again.")
     sweep_window: Span = Field(default=timedelta(days=3), description="How far back a sweep goes.")
+    coverage_every: Span | None = Field(
+        default=None, description="How often the vendor's whole list is compared with the ledger. Default: never."
+    )
     steps: Literal["all", "failed", "none"] = Field(
         default="all", description="Whose steps to read where that costs a request a run."
     )
@@ -106,6 +150,21 @@ class Source(BaseModel):
     owner: str | None = Field(default=None, description="Sources with the same owner share one budget of requests.")
     statuses: Statuses = Field(default_factory=dict, description="Overrides of the status mapping of runs.")
     step_statuses: Statuses = Field(default_factory=dict, description="Overrides of the status mapping of steps.")
+    hook: Hook | None = Field(default=None, description="Who may hint that a run has changed. Default: nobody.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Source:
+        if not self.soonest <= self.every <= self.latest:
+            raise ValueError("fastest, every and slowest: write them in that order, the shortest first")
+        return self
+
+    @property
+    def soonest(self) -> timedelta:
+        return self.fastest or max(self.every / 5, min(self.every, timedelta(seconds=10)))
+
+    @property
+    def latest(self) -> timedelta:
+        return self.slowest or self.every * 3
 
     def connector_type(self) -> type[AnyConnector]:
         return connectors()[self.connector]
@@ -124,6 +183,30 @@ class Source(BaseModel):
         }
 
 
+class Daemon(BaseModel):
+    """What `runlake daemon` does besides polling: the `[daemon]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1:8321", description="Where health, metrics, SQL and hooks are served."
+    )
+    publish_every: Span = Field(default=timedelta(minutes=1), description="How often at most readers get a fresh copy.")
+    sql_token: Secret | None = Field(
+        default=None, description="The bearer token for POST /sql. Default: none, and no SQL over the network."
+    )
+    ping_url: Secret | None = Field(
+        default=None,
+        description="An address to GET each minute while polling works: a dead man's switch. Default: none.",
+    )
+    keep_payloads: Span | None = Field(
+        default=None, description="How long vendors' own fields are kept. Default: for ever."
+    )
+    keep_snapshots: Span | None = Field(
+        default=None, description="How long superseded states of runs are kept. Default: for ever."
+    )
+
+
 class Config(BaseModel):
     """The whole file."""
 
@@ -132,6 +215,7 @@ class Config(BaseModel):
     database: Annotated[Path, AfterValidator(_file)] = Field(
         default=Path("runlake.duckdb"), description="The ledger's file, relative to the config file."
     )
+    daemon: Daemon = Field(default_factory=Daemon, description="What the daemon does besides polling.")
     source: list[Source] = Field(default_factory=list, description="The accounts to poll.")
 
     def select(self, names: list[str]) -> list[Source]:
@@ -218,11 +302,17 @@ def _first_problem(error: ValidationError, data: Any, model: type[BaseModel]) ->
         name = named.get("name") if isinstance(named, dict) else None
         where.append(f"source {name if isinstance(name, str) else place[1] + 1}")
         place, model = place[2:], Source
+    tables: dict[str, type[BaseModel]] = {"daemon": Daemon, "hook": Hook}
+    if len(place) >= 2 and place[0] in tables:
+        where.append(str(place[0]))
+        place, model = place[1:], tables[str(place[0])]
     key = ".".join(str(part) for part in place)
     if kind == "extra_forbidden":
         message = f"unknown key '{key}'; {_there_is(key, list(model.model_fields))}"
     elif key == "source" and kind == "list_type":
         message = "write [[source]], in double brackets: there may be several"
+    elif kind == "model_type":
+        message = f"{key}: write a table: [{key}], or {key} = {{ … }}"
     elif kind == "missing":
         message = f"'{key}' is missing"
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, HttpUrl, ValidationError
 from pydantic.fields import FieldInfo
 
-from runlake.config import Config, Source
+from runlake.config import Config, Daemon, Source
 from runlake.connector import Settings, connectors
 from runlake.errors import ConfigError
 from runlake.secret import Secret
@@ -32,6 +32,22 @@ HEAD = """\
 """
 
 
+_EXAMPLES = {
+    "fastest": '"1m"',
+    "slowest": '"15m"',
+    "cron": '"*/15 8-18 * * mon-fri Europe/Berlin"',
+    "coverage_every": '"1d"',
+    "requests_per_hour": "1000",
+    "owner": '"acme"',
+    "hook": '{ secret = { env = "HOOK_SECRET" }, header = "X-Hub-Signature-256", scheme = "hmac-sha256" }',
+    "sql_token": '{ env = "RUNLAKE_SQL_TOKEN" }',
+    "ping_url": '{ env = "RUNLAKE_PING_URL" }',
+    "keep_payloads": '"90d"',
+    "keep_snapshots": '"400d"',
+}
+"""Of keys without a value of their own."""
+
+
 @dataclass(slots=True)
 class Draft:
     """A source to be written. `settings` hold what the user gave; the rest is filled in or commented out."""
@@ -45,9 +61,26 @@ def config(drafts: Sequence[Draft], *, commented: bool = False) -> str:
     """The text of a config with these sources; `commented`: all of it commented out, as an example."""
     database = Config.model_fields["database"]
     line = f"database = {_toml(database.default)}"
-    parts = [HEAD.format(description=database.description, database=f"#{line}" if commented else line)]
+    parts = [HEAD.format(description=database.description, database=f"#{line}" if commented else line), _daemon()]
     parts += [_source(draft, "#" if commented else "", whole=draft is drafts[0]) for draft in drafts]
     return "\n".join(parts)
+
+
+def _daemon() -> str:
+    """Its table, all of it commented out: each key has a default that will do."""
+    lines = [f"# {Config.model_fields['daemon'].description}", "#[daemon]"]
+    defaults = Daemon().model_dump(mode="json")
+    for name, info in Daemon.model_fields.items():
+        if defaults[name] is None:
+            lines.append(f"# {name} = {_EXAMPLES[name]}  # {_with_default(info)}")
+        else:
+            lines.append(f"#{name} = {_toml(defaults[name])}  # {info.description}")
+    return "\n".join(lines) + "\n"
+
+
+def _with_default(info: FieldInfo) -> str:
+    text = info.description or ""
+    return text if "Default:" in text else f"{text} Default: none."
 
 
 def _source(draft: Draft, mark: str, *, whole: bool) -> str:
@@ -65,8 +98,7 @@ def _source(draft: Draft, mark: str, *, whole: bool) -> str:
         if name in ("name", "connector", "settings"):
             continue
         if defaults[name] is None:
-            example = "1000" if float in _types(info) else '"acme"'
-            lines.append(f"# {name} = {example}  # {info.description} Default: none.")
+            lines.append(f"# {name} = {_EXAMPLES[name]}  # {_with_default(info)}")
         else:
             lines.append(f"#{name} = {_toml(defaults[name])}  # {info.description}")
     lines.append(f"{mark}[source.settings]")

@@ -1,0 +1,48 @@
+"""Fixed times of day in a zone of their own, as a crontab has them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apscheduler.triggers.cron import CronTrigger
+
+
+def trigger(text: str) -> CronTrigger:
+    """`"*/15 8-18 * * mon-fri Europe/Berlin"`: a crontab's five fields and a time zone. Raises ValueError."""
+    *fields, zone = text.split() or [""]
+    if len(fields) != 5:
+        raise ValueError(
+            'write five fields and a time zone, such as "*/15 8-18 * * mon-fri Europe/Berlin" or "0 * * * * UTC"'
+        )
+    if re.search(r"\d", re.sub(r"/\d+", "", fields[4])):
+        # 0 is Sunday to crontab and Monday to the scheduler.
+        raise ValueError("write weekdays by name, such as mon-fri: by number, 0 is Sunday to some and Monday to others")
+    try:
+        where = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {zone!r}; write one such as Europe/Berlin or UTC") from None
+    try:
+        when = CronTrigger.from_crontab(" ".join(fields), where)
+    except ValueError as error:
+        raise ValueError(f"{error}; write a crontab's five fields, such as */15 8-18 * * mon-fri") from None
+    if when.get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC)) is None:
+        raise ValueError("such a day never comes")
+    return when
+
+
+def next_after(text: str, now: datetime) -> datetime:
+    """The first of its times after `now`, in UTC.
+
+    Where clocks go forward, a time that is left out counts as its hour later. Where they go back, a fixed hour that comes
+    twice is taken once, and "every so often" goes on every so often: as cron(8) has it.
+    """
+    when, every_hour = trigger(text), text.split()[1].startswith("*")
+    while True:
+        # Counted in UTC: in a zone's own time the hour that comes twice cannot be told from itself.
+        now = now.astimezone(UTC) + timedelta(microseconds=1)
+        at: datetime = when.get_next_fire_time(None, now)
+        if every_hour or not at.fold:
+            return at.astimezone(UTC)
+        now = at
