@@ -6,6 +6,7 @@ nowhere: absolute links and redirects to any other are refused before a byte is 
 """
 
 from runlake.http.address import path
+from runlake.http.answer import clean
 from runlake.http.budget import Budget, Claim, claim
 from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
 from runlake.http.sign import Login, Sign, api_key, bearer
@@ -22,6 +23,7 @@ __all__ = [
     "asked",
     "bearer",
     "claim",
+    "clean",
     "first_asked",
     "path",
     "unreadable",

@@ -42,8 +42,9 @@ class Budget:
     `RateLimit-*` / `X-RateLimit-*` families), which holds back every request of the owner, not just the one told off.
     """
 
-    def __init__(self, per_hour: float | None = None, concurrency: int = 8) -> None:
-        self.limit(per_hour, concurrency)
+    def __init__(self, per_hour: float | None = None, concurrency: int = 8, who: str = "") -> None:
+        self._wanted: dict[str, tuple[float | None, int]] = {}
+        self.agree(who, per_hour, concurrency)
         self._room = self._burst
         self._filled_at: float | None = None
         self._under_way = 0
@@ -52,24 +53,35 @@ class Budget:
         self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
         self._arrivals = count()
         self._waking: asyncio.TimerHandle | None = None
-        self.waiting: Counter[Claim] = Counter()
-        """Requests that wait for their turn, by what they are for."""
+        self.waiting: Counter[tuple[str, Claim]] = Counter()
+        """Requests that wait for their turn: by whose they are, and what for."""
         self.spent = 0
         self.remaining: float | None = None
         """What is left of the vendor's own quota, and `quota` the whole of it, by its last answer that told."""
         self.quota: float | None = None
 
-    def limit(self, per_hour: float | None, concurrency: int) -> None:
-        """Sets the pace and the most requests at once, which a reloaded config may change."""
+    def agree(self, who: str, per_hour: float | None, concurrency: int) -> None:
+        """What one of those who share it is configured to spend at most: the least of all holds."""
+        if self._wanted.get(who) != (per_hour, concurrency):
+            self._wanted[who] = (per_hour, concurrency)
+            self._settle()
+
+    def leave(self, who: str) -> None:
+        if self._wanted.pop(who, None) and self._wanted:
+            self._settle()
+
+    def _settle(self) -> None:
+        paces = [per_hour for per_hour, _ in self._wanted.values() if per_hour]
+        pace = min(paces, default=None)
         # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
-        self._per_s = per_hour / 3600 if per_hour else None
-        self._burst = max(1.0, per_hour / 60) if per_hour else 1.0
-        self._most = self._slots = concurrency
+        self._per_s = pace / 3600 if pace else None
+        self._burst = max(1.0, pace / 60) if pace else 1.0
+        self._most = self._slots = min(concurrency for _, concurrency in self._wanted.values())
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Callable[[], None]]:
+    async def slot(self, who: str = "") -> AsyncIterator[Callable[[], None]]:
         """Room for one request, given back at the end or, by calling what this gives, before."""
-        await self._turn()
+        await self._turn(who)
         held = True
 
         def give_back() -> None:
@@ -84,10 +96,10 @@ class Budget:
         finally:
             give_back()
 
-    async def _turn(self) -> None:
+    async def _turn(self, who: str) -> None:
         kind, turn = claim.get(), asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (asyncio.get_running_loop().time() + kind.value, next(self._arrivals), turn))
-        self.waiting[kind] += 1
+        self.waiting[who, kind] += 1
         try:
             self._admit()
             await turn
@@ -97,7 +109,7 @@ class Budget:
                 self._admit()
             raise
         finally:
-            self.waiting[kind] -= 1
+            self.waiting[who, kind] -= 1
 
     def _admit(self) -> None:
         """Lets go whoever is first, while there is room."""

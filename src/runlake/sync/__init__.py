@@ -39,16 +39,31 @@ class Network:
     limits: HttpLimits = field(default_factory=HttpLimits)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     budgets: dict[str, Budget] = field(default_factory=dict)
+    """By owner of credentials."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """By source, the owner whose credentials it uses."""
+
+    def forget(self, source: str) -> None:
+        """A source that is polled no more leaves its budget to the others."""
+        if (owner := self.owners.pop(source, None)) is not None:
+            self.budgets[owner].leave(source)
+            if owner not in self.owners.values():
+                del self.budgets[owner]
 
     def client(self, source: Source, connector: AnyConnector, now: Clock) -> VendorHttp:
         sign = connector.sign()
         secrets = "\x1f".join([str(connector.settings.base_url), *sign.secrets()])
         # Whoever holds the same credentials draws on the same quota.
         owner = source.owner or blake2b(secrets.encode(), digest_size=16).hexdigest()
-        budget = self.budgets.setdefault(owner, Budget(source.requests_per_hour, source.concurrency))
+        budget = self.budgets.get(owner)
+        if budget is None:
+            budget = self.budgets[owner] = Budget(source.requests_per_hour, source.concurrency, source.name)
+        budget.agree(source.name, source.requests_per_hour, source.concurrency)
+        self.owners[source.name] = owner
         return VendorHttp(
             str(connector.settings.base_url),
             sign,
+            name=source.name,
             budget=budget,
             limits=self.limits,
             sleep=self.sleep,
