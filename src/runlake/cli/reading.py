@@ -20,7 +20,7 @@ from runlake.errors import ConfigError
 from runlake.explain import Explanation, rule
 from runlake.explain import explain as explained
 from runlake.store import published_path
-from runlake.store.query import Answer, Freshness, Reader
+from runlake.store.query import Answer, Freshness, Reader, telling
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,7 +104,7 @@ def _write(answer: Answer, format_: SqlFormat, out: IO[str]) -> None:
 def _parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> None:
     from pyarrow import parquet  # noqa: PLC0415 (0.2 s for this format alone)
 
-    with parquet.ParquetWriter(out, schema) as writer:
+    with telling(), parquet.ParquetWriter(out, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
 

@@ -39,7 +39,7 @@ class Answer:
         self.columns = _each_once([str(column[0]) for column in con.description or []])
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        with _telling():
+        with telling():
             while batch := self._con.fetchmany(_BATCH):
                 yield from batch
 
@@ -83,13 +83,13 @@ class Reader:
 
     def ask(self, text: str) -> Answer:
         """A reader's question. Raises ConfigError: not one statement, not a reading one, or wrong SQL."""
-        with _telling():
+        with telling():
             return Answer(self._con.execute(self._one(text)))
 
     def batches(self, text: str) -> Iterator[pa.RecordBatch]:
         """The same as Arrow batches, of which there is at least one."""
         self._one(text)
-        with _telling():
+        with telling():
             # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
             reader = self._con.sql(text).to_arrow_reader(_BATCH)
             names = _each_once(reader.schema.names)
@@ -98,7 +98,7 @@ class Reader:
                 yield batch.rename_columns(names)
 
     def _one(self, text: str) -> duckdb.Statement | str:
-        with _telling():
+        with telling():
             statements = self._con.extract_statements(text)
         if not statements:
             raise ConfigError("the query is empty; try: SELECT * FROM source_health")
@@ -106,23 +106,36 @@ class Reader:
         pivot = [(each.type.name, each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
         if len(statements) > 1 and not pivot:
             raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
-        kind = "MULTI" if pivot else statements[0].type.name
+        kind = "MULTI" if pivot else _kind(statements[0])
         if kind not in self._kinds:
             instead = f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not"
             raise ConfigError(_INSTEAD.get(kind, instead))
         return text if pivot else statements[0]
 
 
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return str(statement.type.name)
+    except ValueError:
+        return "this"  # the parser knows kinds that DuckDB's Python package has no name for, such as UPDATE EXTENSIONS
+
+
 @contextmanager
-def _telling() -> Iterator[None]:
+def telling() -> Iterator[None]:
     """DuckDB's errors are the writer's of the query: its own message, on three lines at most, with its caret."""
     try:
         yield
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
-    except (duckdb.OutOfMemoryException, MemoryError):
-        raise TooLarge("the query needs more memory than it may have; ask for less, or aggregate earlier") from None
-    except duckdb.Error as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
+    except (duckdb.Error, pa.ArrowException, OSError, OverflowError, MemoryError) as error:
+        # Arrow passes on what DuckDB says as an OSError without a number; one with a number is the system's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        text = str(error)
+        if isinstance(error, duckdb.OutOfMemoryException | MemoryError) or "Out of Memory Error" in text:
+            raise TooLarge("the query needs more memory than it may have; ask for less, or aggregate earlier") from None
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise ConfigError(f"a column has a type that this format lacks ({text}); cast it") from None
+        lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
         caret = next((at for at, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
         raise ConfigError("\n".join([" ".join(lines[:caret]), *lines[caret : caret + 2]])) from None
