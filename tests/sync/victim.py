@@ -18,7 +18,7 @@ from runlake.cli.once import Go, side_by_side
 from runlake.config import Source
 from runlake.connector import connectors
 from runlake.store import Sync
-from runlake.sync import intake, sync
+from runlake.sync import intake
 
 
 async def work(job: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ async def work(job: dict[str, Any]) -> None:
     at = datetime.fromisoformat(job["now"])
 
     async def one(go: Go, source: Source) -> Sync:
-        return await sync(source, go.store, network=go.network, now=go.now)
+        return await go.sync(source, None)
 
     sources = [Source.model_validate(source) for source in job["sources"]]
     await side_by_side(Path(job["database"]), sources, one, now=lambda: at)

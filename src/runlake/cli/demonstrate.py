@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runlake import config
-from runlake import sync as engine
 from runlake.cli import DONE, SOURCE_FAILED, show, syncing
 from runlake.cli.once import Done, Go, side_by_side
 from runlake.cli.progress import Live
@@ -73,8 +72,9 @@ def _round(loaded: Config, running: Demo, handles: list[tuple[str, str]]) -> boo
         async def one(go: Go, source: Source) -> Sync:
             named = [handle for name, handle in handles if name == source.name]
             if named:
-                await go.store.track(source.name, named, go.now())
-            return await engine.sync(source, go.store, network=go.network, now=go.now, progress=live.on)
+                row, _ = await go.track(source, named, live.on)
+                return row
+            return await go.sync(source, live.on)
 
         done: list[Done[Sync]] = asyncio.run(
             side_by_side(loaded.database, loaded.source, syncing.reported(live, one), now=running.clock.now)

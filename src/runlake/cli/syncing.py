@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from time import monotonic
 from typing import Any
 
-from runlake import sync as engine
 from runlake.cli import SOURCE_FAILED, show
 from runlake.cli.advice import advice
 from runlake.cli.once import Done, Go, side_by_side
@@ -30,7 +29,7 @@ def sync(config: Config, sources: Sequence[Source], format_: Format, *, now: Clo
     with Live([source.name for source in sources]) as live:
 
         async def one(go: Go, source: Source) -> Sync:
-            return await engine.sync(source, go.store, network=go.network, now=go.now, progress=live.on)
+            return await go.sync(source, live.on)
 
         done = asyncio.run(side_by_side(config.database, sources, reported(live, one), now=now))
     return _told(done, format_)
@@ -46,7 +45,7 @@ def backfill(config: Config, source: Source, since: str, format_: Format) -> int
     with Live([source.name]) as live:
 
         async def one(go: Go, source: Source) -> Sync:
-            return await engine.backfill(source, go.store, start, network=go.network, progress=live.on)
+            return await go.backfill(source, start, live.on)
 
         done = asyncio.run(side_by_side(config.database, [source], reported(live, one)))
     return _told(done, format_)
@@ -76,17 +75,13 @@ def track(config: Config, source: Source, refs: Sequence[str], format_: Format) 
         raise ConfigError("name at least one run to track")
     with Live([source.name]) as live:
 
-        async def one(go: Go, source: Source) -> Sync:
-            await go.store.track(source.name, asked, go.now())
-            return await engine.sync(source, go.store, network=go.network, progress=live.on)
+        async def one(go: Go, source: Source) -> tuple[Sync, Mapping[str, Tracked]]:
+            began = monotonic()
+            row, tracked = await go.track(source, asked, live.on)
+            live.done(row, monotonic() - began)
+            return row, tracked
 
-        report = reported(live, one)
-
-        async def kept(go: Go, source: Source) -> tuple[Sync, dict[str, Tracked]]:
-            row = await report(go, source)
-            return row, await go.store.tracked(source.name)
-
-        [done] = asyncio.run(side_by_side(config.database, [source], kept))
+        [done] = asyncio.run(side_by_side(config.database, [source], one))
     row, tracked = done.result
     known = [(ref, tracked.get(ref)) for ref in asked]
     show.rows(
@@ -109,8 +104,8 @@ def coverage(config: Config, sources: Sequence[Source], format_: Format) -> int:
 
         async def one(go: Go, source: Source) -> tuple[Sync, list[dict[str, Any]] | None]:
             began = monotonic()
-            row, days = await engine.coverage(source, go.store, network=go.network, progress=live.on)
-            if doubled := await go.store.audit():
+            row, days, doubled = await go.coverage(source, live.on)
+            if doubled:
                 row.notes.append(f"{doubled} rows of runs are doubled: please report this, with the vendor's name")
             live.done(row, monotonic() - began)
             return row, days

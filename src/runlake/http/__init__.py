@@ -9,11 +9,14 @@ from runlake.http.address import path
 from runlake.http.answer import clean
 from runlake.http.budget import Budget, Claim, claim
 from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
+from runlake.http.control import DaemonClient, control_path
+from runlake.http.ping import ping
 from runlake.http.sign import Login, Sign, api_key, bearer
 
 __all__ = [
     "Budget",
     "Claim",
+    "DaemonClient",
     "HttpLimits",
     "Login",
     "Sign",
@@ -24,7 +27,9 @@ __all__ = [
     "bearer",
     "claim",
     "clean",
+    "control_path",
     "first_asked",
     "path",
+    "ping",
     "unreadable",
 ]

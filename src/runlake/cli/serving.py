@@ -1,0 +1,101 @@
+"""`runlake daemon`: what a person sees of it, and which signals it obeys; and what other commands ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from runlake import __version__
+from runlake.cli import show
+from runlake.config import load
+from runlake.daemon import Daemon
+from runlake.daemon.logs import configure
+from runlake.errors import ConfigError
+from runlake.http import DaemonClient
+from runlake.store import Store, network_filesystem, published_path
+from runlake.web.server import serving
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+def daemon(path: Path, *, json_logs: bool) -> None:
+    """Until SIGTERM, SIGINT or Ctrl-C. Raises ConfigError, StoreError."""
+    configure(json=json_logs)
+    asyncio.run(_run(path.absolute(), json_logs=json_logs))
+
+
+async def _run(path: Path, *, json_logs: bool) -> None:
+    config = load(path)
+    if where := network_filesystem(config.database):
+        log.warning("ledger.on_network", filesystem=where, todo="put it on a local disk: its lock does not hold there")
+    async with Store(config.database) as store:
+        daemon = Daemon(path, config, store)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.stop)
+        loop.add_signal_handler(signal.SIGHUP, _reload, daemon)
+        async with serving(daemon) as address:
+            if not json_logs:
+                _greet(daemon, address)
+            async with daemon.running():
+                await daemon.stopped.wait()
+
+
+def _greet(daemon: Daemon, address: str) -> None:
+    database, count = daemon.config.database, len(daemon.config.source)
+    show.note(
+        f"runlake {__version__} polls {count} source{'s' if count != 1 else ''} into {_near(database)}; Ctrl-C ends it"
+    )
+    for what, where in (
+        ("status", "runlake status, runlake doctor"),
+        ("health", f"{address}/healthz, /readyz, /metrics"),
+        ("SQL", f'runlake sql "FROM latest_runs LIMIT 10", or any DuckDB client on {_near(published_path(database))}'),
+    ):
+        show.note(f"  {what:<7} {where}")
+    if not count:
+        show.note(
+            "  nothing to poll yet: add a [[source]] to the config (runlake init shows how), then: runlake reload"
+        )
+
+
+def _near(path: Path) -> str:
+    with suppress(ValueError):
+        return str(path.absolute().relative_to(Path.cwd()))
+    return str(path)
+
+
+def _reload(daemon: Daemon) -> None:
+    try:
+        daemon.reload()
+    except ConfigError as error:
+        log.error("config.refused", error=str(error), kept="what ran before")
+
+
+def ask(database: Path, question: Callable[[DaemonClient], Awaitable[T]]) -> T:
+    """Asks the daemon that holds the ledger. Raises ConfigError where none runs."""
+
+    async def asked() -> T:
+        async with DaemonClient(database) as client:
+            if not await client.running():
+                raise ConfigError(f"no daemon runs on {_near(database)}; `runlake daemon` starts one")
+            return await question(client)
+
+    return asyncio.run(asked())
+
+
+def reload(path: Path) -> None:
+    database = load(path).database  # what is wrong with the file is told here, too
+    told = ask(database, lambda client: client.post("/reload"))
+    changes = told["changes"]
+    for change in changes:
+        sys.stdout.write(f"{show.clean(change)}\n")
+    if not changes:
+        show.note("the sources are as they were")

@@ -1,0 +1,335 @@
+"""The daemon: which coroutine, how often. Polls each source on its schedule, publishes for readers, keeps the ledger in
+shape, and survives what happens to vendors, disks and clocks meanwhile.
+
+Every job is a date in the scheduler, set anew when the job has ended: what comes next depends on what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from runlake.config import Config, Source, load
+from runlake.daemon.chores import Chores
+from runlake.daemon.notify import notify
+from runlake.daemon.polling import Polled, Shared
+from runlake.errors import ConfigError, StoreError
+from runlake.store import Store, Sync
+from runlake.sync import Clock, Network, utc_now
+
+__all__ = ["Daemon"]
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+BEAT = 10.0
+"""Seconds between two looks at ourselves."""
+
+JUMP = 60.0
+"""Seconds by which the wall clock may part from the monotonic one between two looks."""
+
+OVERDUE = timedelta(minutes=5)
+"""How late a sync may begin before polling counts as stopped."""
+
+TO_THE_END = 6.0
+"""Seconds for attempts under way to commit what they have, when the daemon is to end."""
+
+LONGEST_REOPENING = 300.0
+
+
+class Daemon:
+    """Use as ``async with daemon.running(): await daemon.stopped.wait()``, on an open store.
+
+    With `paused` the scheduler waits for somebody else to run its jobs: a test with a clock of its own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        store: Store,
+        *,
+        network: Network | None = None,
+        now: Clock = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        paused: bool = False,
+    ) -> None:
+        self.path, self.config, self.store, self.now = path, config, store, now
+        self.network = network or Network()
+        self.shared = Shared(store, self.network, now, self._committed)
+        self.sources: dict[str, Polled] = {}
+        self.chores = Chores(self)
+        self.started_at = now()
+        self.stopped = asyncio.Event()
+        self.ledger_error: str | None = None
+        self.scheduler = AsyncIOScheduler(timezone="UTC")
+        self._sleep, self._paused = sleep, paused
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reopening: asyncio.Task[None] | None = None
+        self._beating: asyncio.TimerHandle | None = None
+        self._clocks = (0.0, 0.0)
+
+    # -- life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.store.close_interrupted(self.now())
+        known = await self.store.standings()
+        self.scheduler.add_listener(self._crashed, EVENT_JOB_ERROR)
+        self.scheduler.start(paused=self._paused)
+        for source in self.config.source:
+            last_at, failures = known.get(source.name, (None, 0))
+            self._poll(Polled(source, self.shared, failures=failures, last_at=last_at))
+        self.chores.begin()
+        self._clocks = (time.time(), time.monotonic())
+        self._beat()
+        notify("READY=1")
+        log.info("daemon.started", sources=len(self.sources), database=str(self.config.database))
+        try:
+            yield
+        finally:
+            notify("STOPPING=1")
+            await self._end()
+            log.info("daemon.stopped")
+
+    async def _end(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+        self.scheduler.shutdown(wait=False)
+        tasks = {*self._tasks, *([self._reopening] if self._reopening else [])}
+        for task in tasks:
+            task.cancel()  # an attempt keeps what it has read
+        if tasks:
+            await asyncio.wait(tasks, timeout=TO_THE_END)
+        if self.ledger_error is None:
+            with suppress(StoreError):
+                await self.chores.last_publish()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def reload(self) -> list[str]:
+        """Reads the config again; returns what has changed, in words. Raises ConfigError, and then nothing has."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = load(self.path)
+            for key, kept, given in (
+                ("database", self.config.database, config.database),
+                ("daemon.listen", self.config.daemon.listen, config.daemon.listen),
+            ):
+                if kept != given:
+                    raise ConfigError(f"`{key}` has changed, which takes a restart; nothing was reloaded")
+        finally:
+            notify("READY=1")
+        before = {source.name: source for source in self.config.source}
+        after = {source.name: source for source in config.source}
+        self.config = config
+        changes = []
+        for name in before.keys() - after.keys():
+            self._unpoll(name)
+            changes.append(f"{name} is polled no more; its history stays")
+        for name, source in after.items():
+            if name not in before:
+                self._poll(Polled(source, self.shared))
+                changes.append(f"{name} is new")
+            elif source != before[name]:
+                self.sources[name].source = source
+                self.sources[name].next_sync_at = self.now()
+                self._schedule(self.sources[name])
+                changes.append(f"{name} has changed")
+        self.chores.begin()
+        log.info("config.reloaded", changes=changes)
+        return changes
+
+    # -- jobs
+
+    def at(self, job: str, when: datetime, work: Callable[..., Awaitable[Any]], *values: Any) -> None:
+        """Plans a job, in place of the one of that name."""
+        self.scheduler.add_job(
+            self._job,
+            "date",
+            (work, *values),
+            run_date=when,
+            id=job,
+            replace_existing=True,
+            misfire_grace_time=None,  # however late: better than not at all, and once is enough
+        )
+
+    def unplan(self, job: str) -> None:
+        if self.scheduler.get_job(job) is not None:
+            self.scheduler.remove_job(job)
+
+    async def _job(self, work: Callable[..., Awaitable[Any]], *values: Any) -> None:
+        await self._called_off_at_the_end(work(*values))
+
+    async def _called_off_at_the_end(self, work: Awaitable[T]) -> T:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        try:
+            return await task
+        finally:
+            self._tasks.discard(task)
+
+    def _poll(self, polled: Polled) -> None:
+        self.sources[polled.name] = polled
+        self._schedule(polled)
+
+    def _unpoll(self, name: str) -> None:
+        del self.sources[name]
+        self.network.forget(name)
+        for kind in ("sync", "follow", "coverage"):
+            self.unplan(f"{kind}:{name}")
+
+    def _schedule(self, polled: Polled) -> None:
+        name = polled.name
+        if self.sources.get(name) is not polled:  # it was taken out of the config meanwhile
+            return
+        self.at(f"sync:{name}", polled.next_sync_at, self._work, polled, polled.sync)
+        if polled.next_follow_at is not None:
+            self.at(f"follow:{name}", polled.next_follow_at, self._work, polled, polled.follow)
+        else:
+            self.unplan(f"follow:{name}")
+        if polled.source.coverage_every is None:
+            self.unplan(f"coverage:{name}")
+        elif self.scheduler.get_job(f"coverage:{name}") is None:
+            at = self.now() + polled.source.coverage_every
+            self.at(f"coverage:{name}", at, self._work, polled, polled.coverage)
+
+    async def _work(self, polled: Polled, work: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await work()
+        except StoreError as error:
+            self._ledger_fails(error)
+        finally:
+            self._schedule(polled)
+
+    def sync_soon(self, name: str) -> None:
+        """Brings the next sync of a source forward."""
+        self.sources[name].next_sync_at = self.now()
+        self._schedule(self.sources[name])
+
+    async def attempt(self, name: str, work: Callable[[Polled], Awaitable[T]]) -> T:
+        """An attempt that somebody asks for, besides those that are planned. Raises ConfigError, StoreError."""
+        [source] = self.config.select([name])
+        polled = self.sources[source.name]
+        try:
+            return await self._called_off_at_the_end(work(polled))
+        except StoreError as error:
+            self._ledger_fails(error)
+            raise
+        finally:
+            self._schedule(polled)
+
+    def _committed(self, row: Sync) -> None:
+        self.chores.committed(row)
+
+    # -- what can happen to us
+
+    def _crashed(self, event: JobExecutionEvent) -> None:
+        """A bug of ours: told in full, once for each time; the schedule goes on."""
+        if isinstance(event.exception, asyncio.CancelledError):
+            return
+        log.error("job.crashed", job=event.job_id, exc_info=event.exception)
+
+    def _ledger_fails(self, error: StoreError) -> None:
+        if self._reopening is not None:
+            return
+        self.ledger_error = str(error)
+        log.error("ledger.down", error=str(error))
+        notify(f"STATUS={error}")
+        self.scheduler.pause()
+        self._reopening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """A full disk ends the whole instance: it has to be opened anew, and then is as it was acknowledged."""
+        seconds, began = 5.0, self.now()
+        while True:
+            await self._sleep(seconds)
+            try:
+                await self.store.reopen()
+                await self.store.close_interrupted(self.now())
+                break
+            except StoreError as error:
+                if str(error) != self.ledger_error:
+                    self.ledger_error = str(error)
+                    log.error("ledger.down", error=str(error))
+                seconds = min(seconds * 2, LONGEST_REOPENING)
+        self.ledger_error = self._reopening = None
+        log.info("ledger.recovered", down_s=round((self.now() - began).total_seconds()))
+        notify("STATUS=")
+        for polled in self.sources.values():
+            polled.next_sync_at = self.now()
+            self._schedule(polled)
+        if not self._paused:
+            self.scheduler.resume()
+
+    def overdue(self) -> list[str]:
+        """The sources whose next sync should have begun a good while ago, and has not."""
+        late = self.now() - OVERDUE
+        return sorted(
+            name
+            for name, polled in self.sources.items()
+            if polled.next_sync_at < late - polled.source.every and "sync" not in polled.under_way
+        )
+
+    @property
+    def polling(self) -> bool:
+        """Whether runs are being looked for and kept: what a dead man's switch is told."""
+        return self.ledger_error is None and not self.overdue() and not self.stopped.is_set()
+
+    def _beat(self) -> None:
+        wall, steady = time.time(), time.monotonic()
+        jumped = (wall - self._clocks[0]) - (steady - self._clocks[1])
+        self._clocks = (wall, steady)
+        if abs(jumped) > JUMP and not self._paused:
+            # The scheduler sleeps by the steady clock towards instants of the other.
+            log.warning("clock.jumped", seconds=round(jumped))
+            for polled in self.sources.values():
+                polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.latest)
+                self._schedule(polled)
+            self.chores.begin()
+            self.scheduler.wakeup()
+        if not self.overdue():
+            notify("WATCHDOG=1")
+        self._beating = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    # -- what others may ask
+
+    def select(self, names: Sequence[str]) -> list[Source]:
+        """Raises ConfigError for a source that is not there."""
+        return self.config.select(list(names))
+
+    def status(self) -> dict[str, Any]:
+        """How the daemon stands, as JSON has it: what is planned, under way and waited for."""
+        waiting: dict[str, dict[str, int]] = {}
+        for budget in self.network.budgets.values():
+            for (who, kind), count in budget.waiting.items():
+                if count:
+                    waiting.setdefault(who, {})[kind.name.lower()] = count
+        return {
+            "started_at": self.started_at,
+            "as_of": self.chores.as_of,
+            "ledger_error": self.ledger_error,
+            "polling": self.polling,
+            "sources": {
+                name: {
+                    "next_sync_at": polled.next_sync_at,
+                    "next_follow_at": polled.next_follow_at,
+                    "cron": polled.source.cron,
+                    "under_way": sorted(polled.under_way),
+                    "waiting": waiting.get(name, {}),
+                    "down_since": polled.down_since,
+                    "failures": polled.failures,
+                }
+                for name, polled in self.sources.items()
+            },
+        }

@@ -1,0 +1,40 @@
+"""When a source is asked next. Decisions only: no clock, no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from runlake.config import Source
+from runlake.cron import next_after
+from runlake.store import Watched
+
+LONGEST_BACKOFF = timedelta(minutes=30)
+"""A vendor that was down for a day is asked again at most this long after it is back."""
+
+QUIET_SHARE = 12
+"""Without news, a source is asked after a twelfth of the time that it has been quiet."""
+
+OLD_SHARE = 10
+"""An open run is read again after a tenth of its age, as `Watched.due` has it."""
+
+
+def next_sync(source: Source, now: datetime, *, failures: int, quiet: timedelta) -> datetime:
+    """When to sync after a sync that has ended now. `failures`: how many have failed in a row; `quiet`: for how long
+    nothing has been new, changed or open."""
+    if failures:
+        base = timedelta(minutes=5) if source.cron else source.every
+        after: timedelta = base * 2 ** min(failures - 1, 10)
+        return now + min(after, max(LONGEST_BACKOFF, base))
+    if source.cron:
+        return next_after(source.cron, now)
+    return now + min(max(source.every, quiet / QUIET_SHARE), source.latest)
+
+
+def next_follow(source: Source, now: datetime, watched: Sequence[Watched]) -> datetime | None:
+    """When to read open runs by id before the next sync does; None where there is none to be read."""
+    due = [
+        each.read_at + min((each.read_at - each.since) / OLD_SHARE, timedelta(hours=1)) if each.read_at else now
+        for each in watched
+    ]
+    return max(min(due), now + source.soonest) if due else None

@@ -1,0 +1,47 @@
+"""The daemon's log: events named `noun.verb`, values as fields; for eyes on a terminal, or one JSON object a line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from runlake.http import clean
+
+LONGEST = 1000
+
+
+def configure(*, json: bool, out: TextIO | None = None) -> None:
+    """To stderr, unless told otherwise. Libraries' warnings go the same way."""
+    stream = out or sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        _cleaned,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if json:
+        last: list[structlog.typing.Processor] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        colors = stream.isatty() and not os.environ.get("NO_COLOR")
+        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    for library in ("apscheduler", "uvicorn", "httpx", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what they would say, the daemon says as events
+
+
+def _cleaned(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Vendors' text is hostile in a terminal too."""
+    return {key: clean(value, LONGEST) if isinstance(value, str) else value for key, value in event.items()}

@@ -1,0 +1,219 @@
+"""One source as the daemon polls it: one attempt at a time, what came of it, and when to ask next."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from runlake import sync as engine
+from runlake.config import Source
+from runlake.connector import can
+from runlake.daemon import cadence
+from runlake.model import RunRef
+from runlake.store import Store, Sync
+from runlake.sync import Clock, Network
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 64
+"""Sources that are asked at the same time: most of that time they wait for a vendor."""
+
+JITTER = 0.1
+"""The share of an interval by which a source is asked earlier, so that many do not fall into step. Never later."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all sources are polled with."""
+
+    store: Store
+    network: Network
+    now: Clock
+    committed: Callable[[Sync], None]
+    """Told of each attempt that has ended."""
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    random: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a source has cost and brought since the daemon began."""
+
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By kind and outcome."""
+    seconds: float = 0.0
+    requests: int = 0
+    bytes: int = 0
+    retries: int = 0
+    new_runs: int = 0
+    changed_runs: int = 0
+
+    def add(self, row: Sync, seconds: float) -> None:
+        self.attempts[row.kind, row.outcome] += 1
+        self.seconds += seconds
+        self.requests += row.requests
+        self.bytes += row.bytes
+        self.retries += row.retries
+        self.new_runs += row.new_runs
+        self.changed_runs += row.changed_runs
+
+
+class Polled:
+    """A configured source. `failures` and `last_at` are what the ledger knows from before."""
+
+    def __init__(self, source: Source, shared: Shared, *, failures: int = 0, last_at: datetime | None = None) -> None:
+        self.source, self._shared = source, shared
+        self.failures = failures
+        self.tally = Tally()
+        self.last: Sync | None = None
+        """The last sync that has ended."""
+        self.under_way: dict[str, Sync] = {}
+        """Attempts that go on, by kind."""
+        self.down_since: datetime | None = last_at if failures else None
+        self._one = asyncio.Lock()
+        self._aside = asyncio.Lock()
+        now = shared.now()
+        self._news_at = now
+        self.next_sync_at = now
+        if failures and last_at is not None:
+            # A restart is no reason to ask a vendor that refuses us any sooner.
+            self.next_sync_at = max(now, cadence.next_sync(source, last_at, failures=failures, quiet=timedelta()))
+        self.next_follow_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def network(self) -> Network:
+        """While a source fails, each attempt tries once: the next one comes by itself."""
+        network = self._shared.network
+        return replace(network, limits=replace(network.limits, attempts=1)) if self.failures else network
+
+    async def sync(self) -> Sync:
+        """Raises StoreError."""
+        source = self.source
+        # Should this attempt never end well: not at once again.
+        self.next_sync_at = self._shared.now() + source.every
+        row = await self._attempt("sync", engine.sync, self._one)
+        now = self._shared.now()
+        first, self.last = self.last is None, row
+        self._judge(row, now)
+        if first and row.outcome != "failed":
+            facts = {"outcome": row.outcome, "new": row.new_runs, "changed": row.changed_runs, "open": row.open_runs}
+            log.info("source.synced", source=self.name, **facts, requests=row.requests, sync_id=row.sync_id)
+        if row.new_runs or row.changed_runs or row.vanished_runs or row.open_runs:
+            self._news_at = now
+        self.next_sync_at = self._jittered(now, self._next_sync(now, row))
+        await self._plan_follow()
+        return row
+
+    async def follow(self) -> Sync:
+        """Raises StoreError."""
+        row = await self._attempt("follow", engine.follow, self._one)
+        if row.changed_runs:
+            self._news_at = self._shared.now()
+        self.next_follow_at = None
+        if not row.error:  # else the next sync finds out what is the matter
+            await self._plan_follow()
+        return row
+
+    async def hint(self, refs: Sequence[RunRef]) -> Sync:
+        """Raises StoreError."""
+
+        async def read(source: Source, store: Store, **more: Any) -> Sync:
+            return await engine.hinted(source, store, refs, **more)
+
+        row = await self._attempt("hint", read, self._one)
+        await self._plan_follow()
+        return row
+
+    async def track(self, handles: Sequence[str]) -> Sync:
+        """Raises StoreError."""
+        await self._shared.store.track(self.name, handles, self._shared.now())
+        return await self.sync()
+
+    async def backfill(self, since: datetime) -> Sync:
+        """Beside the syncs, which go on meanwhile. Raises StoreError."""
+
+        async def read(source: Source, store: Store, **more: Any) -> Sync:
+            return await engine.backfill(source, store, since, **more)
+
+        return await self._attempt("backfill", read, self._aside)
+
+    async def coverage(self) -> tuple[Sync, list[dict[str, Any]] | None]:
+        """Beside the syncs. Raises StoreError."""
+        days: list[dict[str, Any]] | None = None
+
+        async def compare(source: Source, store: Store, **more: Any) -> Sync:
+            nonlocal days
+            row, days = await engine.coverage(source, store, **more)
+            return row
+
+        return await self._attempt("coverage", compare, self._aside), days
+
+    async def _attempt(self, kind: str, work: Callable[..., Awaitable[Sync]], one: asyncio.Lock) -> Sync:
+        shared = self._shared
+
+        def progress(row: Sync) -> None:
+            self.under_way[kind] = row
+
+        async with one, shared.slots, self._bound():
+            began = shared.now()
+            try:
+                row = await work(self.source, shared.store, network=self.network, now=shared.now, progress=progress)
+            finally:
+                self.under_way.pop(kind, None)
+        self.tally.add(row, (shared.now() - began).total_seconds())
+        shared.committed(row)
+        return row
+
+    @asynccontextmanager
+    async def _bound(self) -> AsyncIterator[None]:
+        with structlog.contextvars.bound_contextvars(source=self.name):
+            yield
+
+    def _judge(self, row: Sync, now: datetime) -> None:
+        """Logs a source going down once and coming back once, never every attempt."""
+        facts = {"source": self.name, "sync_id": row.sync_id}
+        if row.outcome == "failed":
+            self.failures += 1
+            if self.failures == 1 or self.down_since is None:
+                self.down_since = now
+                log.warning("source.down", error=row.error, error_class=row.error_class, **facts)
+        elif row.outcome != "interrupted":
+            if self.down_since is not None:
+                log.info("source.recovered", down_s=round((now - self.down_since).total_seconds()), **facts)
+            self.failures, self.down_since = 0, None
+
+    def _next_sync(self, now: datetime, row: Sync) -> datetime:
+        source = self.source
+        at = cadence.next_sync(source, now, failures=self.failures, quiet=now - self._news_at)
+        if row.open_runs and not self.failures and not source.cron and not can(source.connector_type(), "run"):
+            return now + source.soonest  # its open runs are seen in its lists only
+        owner = self._shared.network.owners.get(self.name)
+        budget = self._shared.network.budgets.get(owner) if owner else None
+        wait = budget.wait_s(now.timestamp()) if budget else 0.0
+        return max(at, now + timedelta(seconds=wait))
+
+    def _jittered(self, now: datetime, at: datetime) -> datetime:
+        if self.source.cron and not self.failures:
+            return at
+        return at - (at - now) * JITTER * self._shared.random.random()
+
+    async def _plan_follow(self) -> None:
+        self.next_follow_at = None
+        if self.failures or not can(self.source.connector_type(), "run"):
+            return
+        watched = await self._shared.store.watched(self.name)
+        at = cadence.next_follow(self.source, self._shared.now(), watched)
+        if at is not None and at < self.next_sync_at:
+            self.next_follow_at = at

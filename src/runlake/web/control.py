@@ -1,0 +1,98 @@
+"""What the commands of this machine ask of the daemon, over the socket beside its ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runlake import __version__
+from runlake.daemon import Daemon
+from runlake.errors import ConfigError, RunlakeError
+from runlake.formats import json_text
+
+
+class Asked(BaseModel):
+    """An attempt at a source, as a command asks for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    since: datetime | None = None
+    refs: list[str] = []
+
+
+def routes(daemon: Daemon) -> list[Route]:
+    async def status(_: Request) -> Any:
+        return {"pid": os.getpid(), "version": __version__, "listen": daemon.config.daemon.listen, **daemon.status()}
+
+    async def reload(_: Request) -> Any:
+        return {"changes": daemon.reload()}
+
+    async def publish(_: Request) -> Any:
+        return {"as_of": await daemon.chores.publish()}
+
+    async def backup(request: Request) -> Any:
+        target = Path(str((await request.json())["target"]))
+        return {"bytes": await daemon.store.backup(target)}
+
+    async def sync(request: Request) -> Any:
+        asked = await _asked(request)
+        return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.sync()))}
+
+    async def backfill(request: Request) -> Any:
+        asked = await _asked(request)
+        if asked.since is None:
+            raise ConfigError("a backfill needs `since`")
+        since = asked.since
+        return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.backfill(since)))}
+
+    async def track(request: Request) -> Any:
+        asked = await _asked(request)
+        row = await daemon.attempt(asked.source, lambda polled: polled.track(asked.refs))
+        tracked = await daemon.store.tracked(asked.source)
+        return {"row": asdict(row), "tracked": {handle: asdict(each) for handle, each in tracked.items()}}
+
+    async def coverage(request: Request) -> Any:
+        asked = await _asked(request)
+        row, days = await daemon.attempt(asked.source, lambda polled: polled.coverage())
+        return {"row": asdict(row), "days": days, "doubled": await daemon.store.audit()}
+
+    return [
+        Route("/status", _told(status)),
+        *(
+            Route(f"/{work.__name__}", _told(work), methods=["POST"])
+            for work in (reload, publish, backup, sync, backfill, track, coverage)
+        ),
+    ]
+
+
+async def _asked(request: Request) -> Asked:
+    try:
+        return Asked.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise ConfigError(
+            f"the daemon is of another version than this command: {error.error_count()} fields differ"
+        ) from None
+
+
+def _told(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        try:
+            return _json(await work(request))
+        except RunlakeError as error:
+            return _json({"error": str(error), "class": type(error).__name__}, 409)
+
+    return respond
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(json_text(content), status, media_type="application/json")
