@@ -16,16 +16,23 @@ import duckdb
 from runlake import __version__
 from runlake.errors import StoreError
 from runlake.model import RunStatus
+from runlake.store.files import copy
 
 FREE_FLOOR = 64 * 1024 * 1024
 """Bytes that must stay free on the database's disk: DuckDB invalidates the whole instance when the disk is full."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection to the ledger at `path`, its sessions in UTC. Migrates it first unless read-only.
+def published_path(database: Path) -> Path:
+    return database.with_name(f"{database.stem}.published{database.suffix or '.duckdb'}")
 
-    Raises StoreError where it cannot be opened: no such folder, in use, damaged, or written by a newer runlake.
+
+def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection to the ledger at `path`, its sessions in UTC. Makes or migrates it first unless read-only.
+
+    Raises StoreError where it cannot be opened: no such folder, in use, damaged, gone, or written by a newer runlake.
     """
+    if not read_only and published_path(path).exists():
+        require_there(path)
     con = duckdb.connect()
     try:
         with translated(path):
@@ -33,9 +40,11 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
             con.execute("SET preserve_insertion_order = true")
             # Four times the usual: a first sync spends a tenth less on checkpoints.
             con.execute("SET wal_autocheckpoint = '64MB'")
+            # Else what does not fit into memory would go to wherever the process was started.
+            con.execute(f"SET temp_directory = '{_quoted(path)}.tmp'")
             # Either major version reads this storage format; the format of an existing file cannot be lowered.
             options = "(READ_ONLY)" if read_only else "" if path.exists() else "(STORAGE_VERSION 'v1.5.0')"
-            con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS lake {options}")
+            con.execute(f"ATTACH '{_quoted(path)}' AS lake {options}")
             con.execute("USE lake")
             if not read_only:
                 _migrate(con, path)
@@ -45,13 +54,34 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
     return con
 
 
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def require_there(path: Path) -> None:
+    """Raises StoreError where no ledger lies at `path`: an empty one must not quietly take the place of one with data,
+    nor its published copy that of the last copy there is."""
+    if not path.exists() or not path.stat().st_size:
+        anew = "; to start anew move that away" if published_path(path).exists() else ""
+        raise StoreError(f"{path} is not there any more; {recovery(path)}{anew}")
+
+
+def recovery(path: Path) -> str:
+    """What puts a ledger in the place of one that is gone or damaged."""
+    published = published_path(path)
+    without = f"; without one, `runlake restore {published}` takes the published copy" if published.exists() else ""
+    return f"put a backup in its place with `runlake restore FILE`{without}"
+
+
 @contextmanager
-def translated(path: Path, damaged: str = "put a backup in its place, or move it away to start anew") -> Iterator[None]:
-    """DuckDB's errors as one line each that says how to recover; `damaged` is how from a file that cannot be read."""
+def translated(path: Path, damaged: str | None = None) -> Iterator[None]:
+    """DuckDB's errors as one line each that says how to recover; `damaged` says it of a file that is not the ledger
+    itself and cannot be read."""
     try:
         yield
     except duckdb.Error as error:
-        raise StoreError(_advice(path, str(error), damaged)) from error
+        advice = damaged or f"{recovery(path)}; to start anew move the damaged file away"
+        raise StoreError(_advice(path, str(error), advice)) from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
@@ -65,7 +95,7 @@ def _advice(path: Path, text: str, damaged: str) -> str:
         return f"{path}: the disk is full; nothing acknowledged is lost: free some space and run the command again"
     if "Is a directory" in text:
         return f"{path} is a folder; `database` in the config names a file"
-    if re.search(r"not a valid DuckDB|Corrupt|(?i:checksum)|Could not read enough bytes", text):
+    if re.search(r"not a valid DuckDB|Corrupt|(?i:checksum)|Could not read enough bytes|while replaying WAL", text):
         return f"{path} is damaged or not a DuckDB file; {damaged}"
     if "newer version" in text or "version number" in text:
         return f"{path} was written by a newer DuckDB; upgrade runlake's duckdb package"
@@ -105,7 +135,7 @@ def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         return
     if 0 < have < newest:
         con.execute("CHECKPOINT lake")
-        shutil.copyfile(path, path.with_name(f"{path.name}.schema-{have}.bak"))
+        copy(path, path.with_name(f"{path.name}.schema-{have}.bak"))
     con.execute("BEGIN")
     con.execute(
         "CREATE TABLE IF NOT EXISTS main.schema_version "
