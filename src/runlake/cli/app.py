@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -311,6 +312,49 @@ def remap(
     syncing.remap(config, format_, dry_run=dry_run)
 
 
+# --- the daemon ------------------------------------------------------------------------------------------------------
+
+
+class LogFormat(StrEnum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@app.command()
+def daemon(
+    ctx: typer.Context,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Default: console at a terminal, else json.")
+    ] = None,
+) -> None:
+    """Poll every source on its schedule, until it is stopped.
+
+    Publishes for readers, serves health, metrics and SQL, and keeps the ledger in shape. SIGHUP or `runlake reload`
+    reads the config again; SIGTERM or Ctrl-C ends it within 10 seconds, keeping what was read.
+
+    \b
+    Example: runlake daemon
+    """
+    from runlake.cli import serving
+
+    json_logs = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
+    serving.daemon(ctx.obj.config, json_logs=json_logs)
+
+
+@app.command()
+def reload(ctx: typer.Context) -> None:
+    """Have the daemon read its config again.
+
+    The file is checked first; one with a mistake changes nothing.
+
+    \b
+    Example: runlake reload
+    """
+    from runlake.cli import serving
+
+    serving.reload(ctx.obj.config)
+
+
 # --- reading the ledger ----------------------------------------------------------------------------------------------
 
 
@@ -321,10 +365,11 @@ def sql(
     file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from there.")] = None,
     format_: Annotated[SqlFormat, typer.Option("--format", help="How to write the answer.")] = SqlFormat.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Have the daemon publish first.")] = False,
 ) -> None:
     """Ask the ledger in SQL.
 
-    What is asked is the published copy, which each sync makes: it works while another process syncs.
+    What is asked is the published copy, which the daemon or each sync makes: it works while they write.
 
     Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, coverage, unmapped_statuses,
     status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
@@ -334,7 +379,12 @@ def sql(
     """
     from runlake.cli import reading
 
-    reading.sql(ctx.obj.load().database, reading.query(query, file), format_, output)
+    database, text = ctx.obj.load().database, reading.query(query, file)
+    if fresh:
+        from runlake.cli import serving
+
+        serving.ask(database, lambda client: client.post("/publish"))
+    reading.sql(database, text, format_, output)
 
 
 @app.command()
@@ -370,6 +420,63 @@ def explain(
 
     config, [chosen] = ctx.obj.select([source])
     reading.explain(config.database, chosen, run, format_)
+
+
+# --- looking after the ledger ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; an earlier backup there is replaced.")],
+) -> None:
+    """Write a copy of the whole ledger.
+
+    Consistent and complete, with its history. It is a DuckDB file like the ledger itself.
+
+    \b
+    Example: runlake backup /backups/runlake.duckdb
+    """
+    from runlake.cli import upkeep
+
+    upkeep.backup(ctx.obj.load().database, file)
+
+
+@app.command()
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `runlake backup` wrote, or a published copy.")],
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Put a backup in the ledger's place.
+
+    The present ledger is kept beside it, damaged or not. Shows what each source has now, and how far that reaches.
+
+    \b
+    Example: runlake restore /backups/runlake.duckdb
+    """
+    from runlake.cli import upkeep
+
+    upkeep.restore(ctx.obj.load().database, file, format_)
+
+
+@app.command()
+def rebuild(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Make the current tables again from the history.
+
+    Each run as its last snapshot has it, and which runs are open. Nothing changes in a ledger that is whole. Steps are
+    left as they are: the history does not hold them.
+
+    \b
+    Example: runlake rebuild --dry-run
+    """
+    from runlake.cli import upkeep
+
+    upkeep.rebuild(ctx.obj.load().database, format_, dry_run=dry_run)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from runlake.config import Config, Source, load
+from runlake.daemon.cadence import SOON
 from runlake.daemon.chores import Chores
 from runlake.daemon.notify import notify
 from runlake.daemon.polling import Polled, Shared
@@ -146,6 +147,8 @@ class Daemon:
                 self.sources[name].next_sync_at = self.now()
                 self._schedule(self.sources[name])
                 changes.append(f"{name} has changed")
+                if source.history > before[name].history:
+                    changes.append(f"{name}: a longer `history` fetches nothing by itself; runlake backfill does")
         self.chores.begin()
         log.info("config.reloaded", changes=changes)
         return changes
@@ -200,8 +203,9 @@ class Daemon:
             self.unplan(f"follow:{name}")
         if polled.source.coverage_every is None:
             self.unplan(f"coverage:{name}")
-        elif self.scheduler.get_job(f"coverage:{name}") is None:
-            at = self.now() + polled.source.coverage_every
+        else:
+            at = polled.next_coverage_at or self.now() + min(polled.source.coverage_every, SOON)
+            polled.next_coverage_at = at
             self.at(f"coverage:{name}", at, self._work, polled, polled.coverage)
 
     async def _work(self, polled: Polled, work: Callable[[], Awaitable[Any]]) -> None:

@@ -12,6 +12,9 @@ from runlake.store import Watched
 LONGEST_BACKOFF = timedelta(minutes=30)
 """A vendor that was down for a day is asked again at most this long after it is back."""
 
+SOON = timedelta(hours=1)
+"""When after a start what is done seldom is done first: a daemon that is restarted each night does it too."""
+
 QUIET_SHARE = 12
 """Without news, a source is asked after a twelfth of the time that it has been quiet."""
 

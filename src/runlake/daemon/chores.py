@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from runlake.daemon.cadence import SOON
 from runlake.errors import ConfigError, StoreError
 from runlake.http import ping
 from runlake.store import BOOKS_KEPT, Sync
@@ -28,7 +29,6 @@ AGAIN = timedelta(minutes=1)
 
 PING_EVERY = timedelta(minutes=1)
 UPKEEP_EVERY = timedelta(days=1)
-FIRST_UPKEEP = timedelta(hours=1)
 LONGEST_LAST_PUBLISH = 2.0
 """Seconds: a daemon that is to end within ten does not begin to copy a large ledger."""
 
@@ -55,7 +55,7 @@ class Chores:
         else:
             daemon.unplan("ping")
         if daemon.scheduler.get_job("upkeep") is None:
-            daemon.at("upkeep", now + FIRST_UPKEEP, self._upkeep)
+            daemon.at("upkeep", now + SOON, self._upkeep)
         self._plan_publish()
 
     # -- publishing

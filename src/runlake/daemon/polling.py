@@ -87,6 +87,7 @@ class Polled:
             # A restart is no reason to ask a vendor that refuses us any sooner.
             self.next_sync_at = max(now, cadence.next_sync(source, last_at, failures=failures, quiet=timedelta()))
         self.next_follow_at: datetime | None = None
+        self.next_coverage_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -158,7 +159,9 @@ class Polled:
             row, days = await engine.coverage(source, store, **more)
             return row
 
-        return await self._attempt("coverage", compare, self._aside), days
+        row = await self._attempt("coverage", compare, self._aside)
+        self.next_coverage_at = self._shared.now() + (self.source.coverage_every or timedelta())
+        return row, days
 
     async def _attempt(self, kind: str, work: Callable[..., Awaitable[Sync]], one: asyncio.Lock) -> Sync:
         shared = self._shared
