@@ -107,7 +107,7 @@ class Polled:
         row = await self._attempt("sync", engine.sync, self._one)
         now = self._shared.now()
         first, self.last = self.last is None, row
-        self._judge(row, now)
+        self._judge(row, now, first=first)
         if first and row.outcome != "failed":
             facts = {"outcome": row.outcome, "new": row.new_runs, "changed": row.changed_runs, "open": row.open_runs}
             log.info("source.synced", source=self.name, **facts, requests=row.requests, sync_id=row.sync_id)
@@ -184,13 +184,13 @@ class Polled:
         with structlog.contextvars.bound_contextvars(source=self.name):
             yield
 
-    def _judge(self, row: Sync, now: datetime) -> None:
-        """Logs a source going down once and coming back once, never every attempt."""
+    def _judge(self, row: Sync, now: datetime, *, first: bool) -> None:
+        """Logs a source going down once (and at a start that finds it down) and coming back once."""
         facts = {"source": self.name, "sync_id": row.sync_id}
         if row.outcome == "failed":
             self.failures += 1
-            if self.failures == 1 or self.down_since is None:
-                self.down_since = now
+            if first or self.down_since is None:
+                self.down_since = self.down_since or now
                 log.warning("source.down", error=row.error, error_class=row.error_class, **facts)
         elif row.outcome != "interrupted":
             if self.down_since is not None:
