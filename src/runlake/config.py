@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 from runlake.connector import AnyConnector, Settings, connectors
 from runlake.errors import ConfigError
 from runlake.model import RunStatus, StatusTable
-from runlake.secret import Secret
+from runlake.secret import Secret, secrets_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36_500)
@@ -173,6 +173,11 @@ class Source(BaseModel):
         """The connector with its settings, which `load` has checked."""
         kind = self.connector_type()
         return kind(kind.settings_type.model_validate(self.settings))
+
+    def secrets(self) -> dict[str, Secret]:
+        """By key, what is kept secret: the connector's settings, and `hook.secret`."""
+        found = secrets_of(self.build().settings)
+        return {**found, "hook.secret": self.hook.secret} if self.hook is not None else found
 
     def tables(self) -> Mapping[str, tuple[StatusTable, StatusTable]]:
         """By level, the connector's own table and this source's overrides."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -35,6 +41,32 @@ class Secret:
         if self._value is None:
             self._value = self._read()
         return self._value
+
+    @property
+    def place(self) -> str:
+        """`env NAME` or `file PATH`."""
+        return f"{self._kind} {self._where}"
+
+    @property
+    def everybody_may_read(self) -> bool:
+        """Whether it is in a file whose mode lets any user of this machine read it."""
+        if self._kind == "env":
+            return False
+        with suppress(OSError):
+            return bool(Path(self._where).expanduser().stat().st_mode & stat.S_IROTH)
+        return False
+
+    def expires_at(self) -> datetime | None:
+        """When a JSON Web Token ends by its own account (`exp`, RFC 7519; its signature is not looked at). None where
+        the secret is no such token or does not say. Raises ConfigError as `reveal` does."""
+        parts = self.reveal().split(".")
+        if len(parts) != 3:
+            return None
+        try:
+            claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+            return datetime.fromtimestamp(claims["exp"], UTC)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+            return None
 
     def _read(self) -> str:
         if self._kind == "env":
@@ -88,3 +120,18 @@ class Secret:
 
 def _again(kind: str, where: str) -> Secret:
     return Secret(env=where) if kind == "env" else Secret(file=where)
+
+
+def secrets_of(settings: BaseModel) -> dict[str, Secret]:
+    """The secrets among the values of a model, by their keys."""
+    return {key: value for key, value in settings if isinstance(value, Secret)}
+
+
+def expiries(secrets: Mapping[str, Secret]) -> dict[str, datetime]:
+    """By key, when each ends that says so. Those that cannot be read are left out."""
+    found = {}
+    for key, secret in secrets.items():
+        with suppress(ConfigError):
+            if (at := secret.expires_at()) is not None:
+                found[key] = at
+    return found

@@ -24,6 +24,7 @@ from runlake.daemon.chores import Chores
 from runlake.daemon.notify import notify
 from runlake.daemon.polling import Polled, Shared
 from runlake.errors import ConfigError, StoreError
+from runlake.secret import expiries
 from runlake.store import Store, Sync
 from runlake.sync import Clock, Network, utc_now
 
@@ -323,7 +324,12 @@ class Daemon:
             "started_at": self.started_at,
             "as_of": self.chores.as_of,
             "ledger_error": self.ledger_error,
+            "publish_error": self.chores.publish_error,
+            "ping_error": self.chores.ping_error,
             "polling": self.polling,
+            "overdue": self.overdue(),
+            "config_file": self.path,
+            "config": self.config.model_dump(mode="json"),
             "sources": {
                 name: {
                     "next_sync_at": polled.next_sync_at,
@@ -333,6 +339,7 @@ class Daemon:
                     "waiting": waiting.get(name, {}),
                     "down_since": polled.down_since,
                     "failures": polled.failures,
+                    "secrets_expire": expiries(polled.source.secrets()),
                 }
                 for name, polled in self.sources.items()
             },
