@@ -194,8 +194,8 @@ class Store:
         query = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM rl.runs GROUP BY run_key HAVING n > 1)"
         return int((await self._do(lambda: self._connection.execute(query).fetchall()))[0][0])
 
-    async def publish(self, as_of: datetime) -> Path:
-        """Swaps in a fresh copy for readers."""
+    async def publish(self, as_of: datetime) -> published.Published:
+        """Swaps in a fresh copy for readers; tells what that took."""
         return await self._do(lambda: published.publish(self._connection, self.path, as_of))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from runlake.model import Pipeline, RunRef, run_key
+from runlake.store.periods import touch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,6 +191,7 @@ def _vanish(
         f"FROM rl.runs WHERE {known}",
         [sync_id, request, key, at, *values[1:]],
     )
+    touch(con, f"SELECT created_date FROM rl.runs WHERE {known}", [key, at, *values[1:]])
     con.execute("DELETE FROM rl.watched WHERE run_key = ?::UUID", [key])
 
 

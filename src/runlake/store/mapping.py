@@ -10,6 +10,7 @@ import duckdb
 
 from runlake.model import StatusTable
 from runlake.store.books import rows
+from runlake.store.periods import touch
 
 
 def put(
@@ -69,6 +70,8 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
         "INSERT INTO rl.run_snapshots BY NAME SELECT *, 'remap' AS read_by, '' AS request "
         "FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)"
     )
+    touch(con, "SELECT created_date FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)")
+    touch(con, f"SELECT DISTINCT t.run_created_at FROM rl.steps t {_JOIN}", ["step", source])
     con.execute(
         f"UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown') FROM rl.steps t {_JOIN} "
         "AND t.run_key = u.run_key AND t.step_no = u.step_no",

@@ -1,45 +1,160 @@
-"""The read-only copy that readers open, so that they never meet the writer's lock."""
+"""The read-only copy that readers open, so that they never meet the writer's lock.
+
+A ledger of up to SPLIT_ABOVE bytes is copied whole. Of a larger one the closed periods are Parquet files (`periods`
+says which), so that a publish costs what is new: the copy holds the open days and the small tables, and its `rl.runs`,
+`rl.run_snapshots` and `rl.steps` are views over both. The public views show the same rows either way.
+
+Such a copy names the Parquet files by absolute paths: where the ledger's folder is moved, they are right again with the
+next publish. Payloads are no part of any public view; it holds none.
+"""
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
-from datetime import datetime
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 
 from runlake.errors import StoreError
-from runlake.store.database import translated
+from runlake.store.database import FREE_FLOOR, connect, published_path, translated
+from runlake.store.files import copy
+from runlake.store.periods import SPLIT, files, midnight, safe, settle, standing, text, texts, touch, transaction, write
+
+__all__ = ["Published", "open_published", "publish", "published_path", "published_periods", "touch"]
+
+SPLIT_ABOVE = 1 << 30
+"""Bytes of the ledger's file."""
 
 
-def published_path(database: Path) -> Path:
-    return database.with_name(f"{database.stem}.published{database.suffix or '.duckdb'}")
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A publish: where, as of when, how many bytes it wrote, and how long it held the ledger's thread."""
+
+    path: Path
+    as_of: datetime
+    bytes: int
+    seconds: float
+    shape: Literal["whole", "split"]
 
 
-def publish(con: duckdb.DuckDBPyConnection, database: Path, as_of: datetime) -> Path:
-    """Swaps in a fresh copy, stamped `as_of`. Only for the thread that writes: without CHECKPOINT, or beside a write,
-    a copy is torn. Readers that hold the old copy keep it."""
+def published_periods(database: Path) -> Path:
+    """The folder of the closed periods, absolute. There is none unless the ledger was ever large."""
+    return database.resolve().with_name(f"{database.stem}.published")
+
+
+def publish(
+    con: duckdb.DuckDBPyConnection, database: Path, as_of: datetime, *, split_above: int = SPLIT_ABOVE
+) -> Published:
+    """Swaps in a fresh copy, stamped `as_of`. Only for the thread that writes, between transactions: beside a write a
+    copy is torn. Readers that hold the old copy keep it; where this fails or is killed, the old copy stays.
+
+    A ledger that has just become large is copied whole until all of its closed periods are written, some with each
+    publish. Raises StoreError where the disk has no room.
+    """
+    began = time.perf_counter()
+    target, folder = published_path(database), published_periods(database)
+    fresh = target.with_name(f"{target.name}.tmp")
+    _discard(fresh)
     con.execute("DELETE FROM rl.publication")
     con.execute("INSERT INTO rl.publication VALUES (?)", [as_of])
-    con.execute("CHECKPOINT lake")
-    target = published_path(database)
-    fresh = target.with_name(f"{target.name}.tmp")
-    shutil.copyfile(database, fresh)
-    with fresh.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(fresh, target)  # noqa: PTH105 (the call that is atomic by contract)
-    return target
+    versions: dict[str, str] = {}
+    shape: Literal["whole", "split"] = "whole"
+    written = 0
+    size = database.stat().st_size
+    try:
+        if size > split_above:
+            now = standing(con, folder, as_of)
+            chosen = now.next_to_write()
+            shape = "split" if len(chosen) == len(now.missing) else "whole"
+            costly = sum(now.missing[period] for period in chosen) + (now.open_runs if shape == "split" else 0)
+            _require_room(target, size * costly // max(1, now.open_runs + now.closed_runs))
+            added, written = write(con, folder, chosen)
+            versions = {**now.versions, **added}
+        if shape == "split":
+            _lay_out(fresh, folder, versions)
+            _fill(con, fresh, now.open_from)
+        else:
+            con.execute("CHECKPOINT lake")
+            _require_room(target, database.stat().st_size)
+            copy(database, fresh)
+        written += safe(fresh)
+        os.replace(fresh, target)  # noqa: PTH105 (the call that is atomic by contract)
+    finally:
+        _discard(fresh)
+    settle(con, folder, versions, as_of)
+    return Published(target, as_of, written, time.perf_counter() - began, shape)
+
+
+def _discard(fresh: Path) -> None:
+    for file in (fresh, fresh.with_name(f"{fresh.name}.wal")):
+        file.unlink(missing_ok=True)
+
+
+def _require_room(target: Path, size: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < size + FREE_FLOOR:
+        raise StoreError(
+            f"{target}: a fresh copy takes up to {size // 2**20} MiB, and of its disk's {free // 2**20} MiB free "
+            f"{FREE_FLOOR // 2**20} must stay so: free some space; readers keep the old copy until then"
+        )
+
+
+def _lay_out(fresh: Path, folder: Path, versions: Mapping[str, str]) -> None:
+    """Makes a ledger like any other, with its views and comments, then views in place of the tables that are split."""
+    con = connect(fresh)
+    try:
+        for table in SPLIT:
+            con.execute(f"ALTER TABLE rl.{table} RENAME TO open_{table}")
+            parts = [f"FROM rl.open_{table}"]
+            if versions:
+                # A bracket in a folder's name is no pattern, and `team=a` no column.
+                paths = [glob.escape(path) for path in files(folder, table, versions)]
+                parts.append(f"FROM read_parquet({texts(paths)}, hive_partitioning = false)")
+            con.execute(f"CREATE VIEW rl.{table} AS {' UNION ALL BY NAME '.join(parts)}")
+    finally:
+        con.close()
+
+
+def _fill(con: duckdb.DuckDBPyConnection, fresh: Path, open_from: date) -> None:
+    """Puts in the open days and all small tables."""
+    tables = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'rl' "
+        "AND table_name NOT IN ('run_payloads', 'published_periods') ORDER BY ALL"
+    ).fetchall()
+    con.execute(f"ATTACH {text(str(fresh))} AS fresh")
+    try:
+        with transaction(con):
+            for (table,) in tables:
+                if table in SPLIT:
+                    recent = f"WHERE {SPLIT[table]} >= {midnight(open_from)}"
+                    con.execute(f"INSERT INTO fresh.rl.open_{table} BY NAME FROM lake.rl.{table} {recent}")
+                else:
+                    con.execute(f"INSERT INTO fresh.rl.{table} BY NAME FROM lake.rl.{table}")
+        con.execute("CHECKPOINT fresh")
+    finally:
+        with suppress(duckdb.Error):  # after a fatal error, which is the one to tell, nothing works any more
+            con.execute("DETACH fresh")
 
 
 def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection:
     """A connection that can read the published copy and nothing else: no other file, no network, no extension.
 
-    `settings` are DuckDB's own, such as `memory_limit`; nothing can be set once it is open.
+    `settings` are DuckDB's own, such as `memory_limit`; nothing can be set once it is open. DuckDB has no setting
+    against writing over a file that may be read: pass on only statements that read.
     """
     path = published_path(database)
     if not path.exists():
         raise StoreError(f"there is no published copy at {path} yet; `runlake sync` makes one")
+    # One by one: into a folder that is allowed, `COPY … TO` could put new files.
+    parquet = [str(file) for file in published_periods(database).glob("*.parquet")]
     with translated(path, "move it away: `runlake sync` makes a new one"):
         con = duckdb.connect(
             str(path),
@@ -55,6 +170,7 @@ def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection
             },
         )
         con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET allowed_paths = {texts(sorted({*parquet, *map(glob.escape, parquet)}))}")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
     return con

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from runlake.model import Run, StatusTable, Step, run_key
+from runlake.store.periods import touch
 
 MESSAGE_CHARS = 4000
 NAME_CHARS = 500
@@ -100,6 +101,8 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
             "count(*) FILTER (steps_changed), count(*) FILTER (status = 'unknown'), "
             "count(*) FILTER (NOT is_new AND (changed OR steps_changed)) FROM fresh"
         ).fetchall()[0]
+        if new or stored:
+            touch(con, "SELECT created_date FROM fresh WHERE is_new OR changed OR steps_changed")
         if new:
             con.execute(f"INSERT INTO rl.runs BY NAME SELECT {_COLUMNS} FROM fresh WHERE is_new")
         if stored:

@@ -1,0 +1,441 @@
+"""What readers open: the ledger whole, or its closed periods as Parquet beside what is still open."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pytest
+
+from runlake.errors import StoreError
+from runlake.model import Run, RunStatus, StatusTable, Step, run_key
+from runlake.store import Batch, Books, Store, Sync, books, mapping, open_published, periods, published, published_path
+from runlake.store.database import FREE_FLOOR, VIEWS, connect
+from runlake.store.published import Published, published_periods
+from runlake.store.writer import write
+
+NOW = datetime(2026, 7, 14, 9, 0, tzinfo=UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+CLOSED_MONTH, CLOSED_DAY, OPEN_DAY = datetime(2026, 5, 20, tzinfo=UTC), NOW - 10 * DAY, NOW - DAY
+
+WORDS = StatusTable(done=RunStatus.SUCCEEDED, failed=RunStatus.FAILED, running=RunStatus.RUNNING)
+
+
+def a_run(run_id: str, created_at: datetime, word: str = "done", /, **more: Any) -> Run:
+    ended = None if word == "running" else created_at + MINUTE
+    run = Run(
+        pipeline_id=f"p{len(run_id) % 3}",
+        run_id=run_id,
+        vendor_status=word,
+        created_at=created_at,
+        started_at=created_at,
+        finished_at=ended,
+        error_message='it\'s "gone", ü\n' if word == "failed" else None,
+        labels={"team": "a", "empty": ""},
+        metrics={"documents": 3.5},
+        steps=[Step(step_id="one", vendor_status="done"), Step(step_id="two", vendor_status=word)],
+    )
+    return replace(run, **more)
+
+
+@dataclass
+class Ledger:
+    path: Path
+    con: duckdb.DuckDBPyConnection
+
+    def see(self, *runs: Run, at: datetime = NOW, gone: Sequence[tuple[Run, datetime]] = ()) -> None:
+        """Commits these runs as a sync does."""
+        batch = Batch("s", "v", WORDS, WORDS)
+        for run in runs:
+            batch.add(run_key("s", run.ref), run, at, "list", "GET /runs")
+        row = Sync(sync_id=str(random_uuid()), source="s", vendor="v", kind="sync", started_at=at, outcome="ok")
+        kept = Books(row, vanished=[(run_key("s", run.ref), created, at, "GET /run") for run, created in gone])
+        with periods.transaction(self.con):
+            write(self.con, batch, row.sync_id)
+            books.keep(self.con, kept)
+
+    def map(self, **changed: RunStatus) -> None:
+        tables = {level: (WORDS, StatusTable(changed)) for level in ("run", "step")}
+        with periods.transaction(self.con):
+            mapping.put(self.con, "s", "v", tables)
+            mapping.remap(self.con, "s", NOW)
+
+    def publish(self, as_of: datetime = NOW, split_above: int = 0) -> Published:
+        return published.publish(self.con, self.path, as_of, split_above=split_above)
+
+    @property
+    def folder(self) -> Path:
+        return published_periods(self.path)
+
+    def names(self) -> set[str]:
+        return {file.name for file in self.folder.iterdir()}
+
+    def periods(self) -> set[str]:
+        """Of the files there are."""
+        return {"-".join(name.split("-")[1:-1]) for name in self.names()}
+
+
+_random = random.Random(0)
+
+
+def random_uuid() -> str:
+    return f"{_random.getrandbits(128):032x}"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    path = tmp_path / "ledger.duckdb"
+    with connect(path) as con:
+        made = Ledger(path, con)
+        con.execute("INSERT INTO rl.sources VALUES ('s', 'v', 'V', ?, ?)", [NOW, NOW])
+        made.map()
+        made.see(
+            a_run("ancient", datetime(1970, 1, 1, tzinfo=UTC)),
+            a_run("a", CLOSED_MONTH, "failed"),
+            a_run("aa", datetime(2026, 5, 31, 23, 59, 59, 999999, tzinfo=UTC)),
+            a_run("b", datetime(2026, 6, 1, tzinfo=UTC), "odd"),
+            a_run("c", CLOSED_DAY, labels={}, metrics={}),
+            a_run("cc", CLOSED_DAY + MINUTE, "running", steps=None),
+            a_run("d", OPEN_DAY),
+            a_run("dd", NOW, "running", steps=[]),
+            a_run("future", NOW + 400 * DAY),
+        )
+        yield made
+
+
+def shown(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[list[str], list[str]]]:
+    """Of each public view: its columns with their types, and its rows in one order."""
+    return {
+        view: (
+            [f"{name} {type_}" for name, type_, *_ in con.execute(f"DESCRIBE {view}").fetchall()],
+            sorted(map(repr, con.execute(f"FROM {view}").fetchall())),
+        )
+        for view in VIEWS
+    }
+
+
+def read(ledger: Ledger) -> dict[str, tuple[list[str], list[str]]]:
+    """What the published copy shows, checked to be nothing but what the ledger does."""
+    with open_published(ledger.path) as reader:
+        found = shown(reader)
+    expected = shown(ledger.con)
+    for view in VIEWS:
+        assert found[view] == expected[view], view
+    return found
+
+
+def test_both_shapes_show_the_same_rows_in_every_view(ledger: Ledger) -> None:
+    made = ledger.publish(split_above=1 << 30)
+    assert made.shape == "whole" and made.bytes == ledger.path.stat().st_size
+    whole = read(ledger)
+    assert len(whole["runs"][1]) == 9 and len(whole["steps"][1]) == 14 and not ledger.folder.exists()
+    made = ledger.publish()
+    assert made.shape == "split" and made.path == published_path(ledger.path) and made.seconds > 0
+    assert read(ledger) == whole
+    assert ledger.periods() == {"1970-01", "2026-05", "2026-06-01", "2026-07-04"}
+
+
+def test_any_client_opens_the_copy_and_finds_its_comments(ledger: Ledger) -> None:
+    ledger.publish()
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{published_path(ledger.path)}' AS other (READ_ONLY)")
+        assert con.execute("SELECT count(*), count(DISTINCT run_key) FROM other.runs").fetchall() == [(9, 9)]
+        silent = "SELECT count(*) FROM duckdb_views() WHERE database_name = 'other' AND schema_name = 'main'"
+        assert con.execute(f"{silent} AND comment IS NULL").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("folder", ["we[ird] 'x'* ü", "team=a"])
+def test_a_folder_may_be_called_anything(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "l.duckdb"
+    with connect(path) as con:
+        ledger = Ledger(path, con)
+        ledger.see(a_run("a", CLOSED_MONTH))
+        assert ledger.publish().shape == "split"
+        read(ledger)
+        with duckdb.connect(str(published_path(path)), read_only=True) as plain:
+            assert plain.execute("SELECT run_id FROM runs").fetchall() == [("a",)]
+
+
+def test_a_sync_of_recent_runs_leaves_what_is_closed_alone(ledger: Ledger) -> None:
+    ledger.publish()
+    before = ledger.names()
+    ledger.see(a_run("d", OPEN_DAY, "failed"), a_run("new", NOW))
+    ledger.publish(NOW + MINUTE)
+    assert ledger.names() == before
+    assert len(read(ledger)["runs"][1]) == 10
+
+
+def test_an_empty_ledger_has_a_copy_too(tmp_path: Path) -> None:
+    with connect(tmp_path / "l.duckdb") as con:
+        ledger = Ledger(tmp_path / "l.duckdb", con)
+        assert ledger.publish().shape == "split"
+        read(ledger)
+
+
+LATE: dict[str, tuple[Callable[[Ledger], None], set[str]]] = {
+    "a rerun": (lambda ledger: ledger.see(a_run("a", CLOSED_MONTH, "running")), {"2026-05"}),
+    "a run found late": (lambda ledger: ledger.see(a_run("late", CLOSED_MONTH + MINUTE)), {"2026-05"}),
+    "an open run that ends": (lambda ledger: ledger.see(a_run("cc", CLOSED_DAY + MINUTE)), {"2026-07-04"}),
+    "other steps": (
+        lambda ledger: ledger.see(a_run("b", datetime(2026, 6, 1, tzinfo=UTC), "odd", steps=[])),
+        {"2026-06-01"},
+    ),
+    "a run that is gone": (lambda ledger: ledger.see(gone=[(a_run("a", NOW), CLOSED_MONTH)]), {"2026-05"}),
+    "a word mapped": (lambda ledger: ledger.map(odd=RunStatus.FAILED), {"2026-06-01"}),
+    "a word mapped otherwise": (
+        lambda ledger: ledger.map(failed=RunStatus.CANCELLED, odd=RunStatus.UNKNOWN),
+        {"2026-05"},
+    ),
+    "several": (
+        lambda ledger: ledger.see(a_run("ancient", datetime(1970, 1, 1, tzinfo=UTC), "failed"), a_run("c", CLOSED_DAY)),
+        {"1970-01", "2026-07-04"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_a_late_change_has_its_period_written_anew_and_no_other(ledger: Ledger, what: str) -> None:
+    ledger.publish()
+    old, before = ledger.names(), read(ledger)
+    change, expected = LATE[what]
+    change(ledger)
+    ledger.publish(NOW + MINUTE)
+    assert read(ledger)["run_history"] != before["run_history"] or what == "other steps"
+    assert {"-".join(name.split("-")[1:-1]) for name in ledger.names() - old} == expected
+
+
+def test_a_change_that_is_rolled_back_touches_nothing(ledger: Ledger) -> None:
+    ledger.publish()
+    with pytest.raises(ZeroDivisionError), periods.transaction(ledger.con):
+        periods.touch(ledger.con, "SELECT DATE '2026-05-01'")
+        raise ZeroDivisionError
+    before = ledger.names()
+    ledger.publish(NOW + MINUTE)
+    assert ledger.names() == before
+
+
+def test_days_become_a_month_once_the_month_after_is_over(ledger: Ledger) -> None:
+    ledger.publish()
+    august = datetime(2026, 8, 1, tzinfo=UTC)
+    ledger.publish(august)
+    read(ledger)
+    ledger.publish(august + DAY)
+    assert ledger.periods() == {"1970-01", "2026-05", "2026-06", "2026-07-04", "2026-07-13", "2026-07-14"}
+    read(ledger)
+
+
+def test_replaced_files_stay_for_a_day_and_readers_of_the_old_copy_keep_it(ledger: Ledger) -> None:
+    ledger.publish()
+    old, before = ledger.names(), read(ledger)
+    reader = open_published(ledger.path)
+    ledger.see(a_run("a", CLOSED_MONTH, "running"))
+    ledger.publish(NOW + MINUTE)
+    ledger.publish(NOW + DAY)
+    assert ledger.names() > old
+    assert shown(reader) == before
+    reader.close()
+    ledger.publish(NOW + MINUTE + DAY)
+    read(ledger)
+    assert len(ledger.names()) == len(old) and not ledger.names() >= old
+
+
+def test_files_that_are_missing_are_written_again_and_foreign_ones_left_alone(ledger: Ledger) -> None:
+    ledger.publish()
+    (ledger.folder / "notes.txt").write_text("mine")
+    next(ledger.folder.glob("steps-2026-05-*")).unlink()
+    ledger.publish(NOW + MINUTE)
+    read(ledger)
+    ledger.publish(NOW + 2 * DAY)
+    assert len(list(ledger.folder.glob("*-2026-05-*"))) == 3
+    assert (ledger.folder / "notes.txt").exists()
+
+
+def test_another_schema_has_every_period_written_anew(ledger: Ledger) -> None:
+    ledger.publish()
+    old = ledger.names()
+    ledger.con.execute("UPDATE main.schema_version SET version = version + 1")
+    ledger.publish(NOW + MINUTE)
+    assert len(ledger.names()) == 2 * len(old)
+
+
+def test_a_ledger_that_became_small_is_copied_whole_and_its_files_go(ledger: Ledger) -> None:
+    ledger.publish()
+    assert ledger.publish(NOW + MINUTE, split_above=1 << 30).shape == "whole"
+    read(ledger)
+    ledger.publish(NOW + MINUTE + DAY, split_above=1 << 30)
+    assert ledger.names() == set()
+
+
+def test_a_ledger_that_became_large_is_copied_whole_until_all_is_written(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(periods, "RUNS_AT_ONCE", 3)
+    shapes = []
+    for minute in range(4):
+        shapes.append(ledger.publish(NOW + minute * MINUTE).shape)
+        read(ledger)
+    assert shapes == ["whole", "split", "split", "split"]
+    assert len(ledger.names()) == 3 * 4
+
+
+def test_a_full_disk_is_told_before_anything_is_written(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.publish()
+    before = published_path(ledger.path).read_bytes(), ledger.names()
+    ledger.see(a_run("a", CLOSED_MONTH, "running"))
+    for split_above in (0, 1 << 30):
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=FREE_FLOOR))
+            with pytest.raises(StoreError, match=r"a fresh copy takes up to .*; readers keep the old copy"):
+                ledger.publish(NOW + MINUTE, split_above)
+    assert (published_path(ledger.path).read_bytes(), ledger.names()) == before
+    ledger.publish(NOW + MINUTE)
+    read(ledger)
+
+
+STEPS = [(published, "_lay_out"), (published, "_fill"), (os, "replace"), (published, "settle")]
+
+
+@pytest.mark.parametrize(("module", "name"), STEPS, ids=[name for _, name in STEPS])
+def test_a_publish_that_fails_leaves_a_good_copy_and_the_next_one_clears_up(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    ledger.publish()
+    before = read(ledger)
+    ledger.see(a_run("a", CLOSED_MONTH, "running"), a_run("new", NOW))
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, broken)
+        with pytest.raises(ZeroDivisionError):
+            ledger.publish(NOW + MINUTE)
+    with open_published(ledger.path) as reader:
+        assert len(shown(reader)["runs"][1]) == len(before["runs"][1]) + (name == "settle")
+    assert_clears_up(ledger)
+
+
+KILLED = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from runlake.store import published
+from runlake.store.database import connect
+
+path, as_of, last = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])
+calls = 0
+def watch(event, arguments):
+    global calls
+    name = str(arguments[0]) if event in ("open", "os.rename", "os.remove", "os.mkdir") and arguments else ""
+    if "published" in name:
+        calls += 1
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+with connect(path) as con:
+    sys.addaudithook(watch)
+    published.publish(con, path, as_of, split_above=0)
+"""
+
+
+def test_a_publish_killed_anywhere_leaves_a_good_copy_and_the_next_one_clears_up(ledger: Ledger) -> None:
+    ledger.publish()
+    ledger.see(a_run("a", CLOSED_MONTH, "running"), a_run("c", CLOSED_DAY, "failed"), a_run("new", NOW))
+    killed = 0
+    for step in range(1, 40):
+        ledger.con.close()
+        as_of = NOW + step * MINUTE
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(ledger.path), as_of.isoformat(), str(step)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with open_published(ledger.path) as reader:
+            assert len(shown(reader)["runs"][1]) in (9, 10)
+        ledger.con = connect(ledger.path)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        killed += 1
+    assert killed >= 10
+    assert_clears_up(ledger)
+
+
+def assert_clears_up(ledger: Ledger) -> None:
+    ledger.publish(NOW + DAY)
+    read(ledger)
+    ledger.publish(NOW + 2 * DAY)
+    read(ledger)
+    there = {file.name for file in ledger.path.parent.iterdir() if not file.name.endswith(".wal")}
+    assert there == {ledger.path.name, published_path(ledger.path).name, ledger.folder.name}
+    # The run of July 13 is of a closed day by then or not; what counts is that no version is there twice.
+    assert len(ledger.names()) == 3 * len(ledger.periods())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_the_copy_shows_what_the_ledger_does(ledger: Ledger, seed: int) -> None:
+    chance = random.Random(seed)
+    now, known = NOW, dict[str, Run]()
+    for _ in range(10):
+        now += timedelta(hours=chance.choice([1, 7, 60, 500]))
+        runs = [
+            a_run(
+                f"r{chance.randrange(60)}",
+                now - timedelta(hours=chance.randrange(24 * 100)),
+                chance.choice(["done", "failed", "running", "odd"]),
+            )
+            for _ in range(chance.randrange(6))
+        ]
+        runs = [replace(run, created_at=known.get(run.run_id, run).created_at) for run in runs]
+        known |= {run.run_id: run for run in runs}
+        gone = [(run, run.created_at) for run in known.values() if run.created_at and chance.random() < 0.05]
+        ledger.see(*runs, at=now, gone=gone)
+        if chance.random() < 0.2:
+            ledger.map(odd=chance.choice([RunStatus.FAILED, RunStatus.SKIPPED]))
+        if chance.random() < 0.7:
+            ledger.publish(now, split_above=chance.choice([0, 0, 0, 1 << 30]))
+            read(ledger)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY runs TO '{folder}/stolen.parquet'",
+        "COPY runs TO '{folder}/stolen.csv'",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM read_parquet('{folder}/*.parquet')",
+        "SELECT * FROM read_text('{folder}/../ledger.duckdb')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "EXPORT DATABASE '{folder}'",
+        "ATTACH '{folder}/other.duckdb'",
+        "SET allowed_paths = ['/etc/passwd']",
+        "SET allowed_directories = ['/etc/']",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_reader_of_a_split_copy_reaches_nothing_else(ledger: Ledger, query: str) -> None:
+    ledger.publish()
+    before = ledger.names()
+    with open_published(ledger.path) as reader:
+        with pytest.raises(duckdb.Error):
+            reader.execute(query.format(folder=ledger.folder))
+        assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(9,)]
+    assert ledger.names() == before
+
+
+async def test_the_store_tells_what_a_publish_did(tmp_path: Path) -> None:
+    async with Store(tmp_path / "l.duckdb") as store:
+        made = await store.publish(NOW)
+    assert (made.as_of, made.shape, made.bytes) == (NOW, "whole", made.path.stat().st_size)
