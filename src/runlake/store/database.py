@@ -186,6 +186,7 @@ VIEWS = (
     "failures",
     "unmapped_statuses",
     "source_health",
+    "syncs",
     "coverage",
     "status_map",
     "published",
