@@ -44,6 +44,7 @@ class Budget:
 
     def __init__(self, per_hour: float | None = None, concurrency: int = 8, who: str = "") -> None:
         self._wanted: dict[str, tuple[float | None, int]] = {}
+        self._waking: asyncio.TimerHandle | None = None
         self.agree(who, per_hour, concurrency)
         self._room = self._burst
         self._filled_at: float | None = None
@@ -52,7 +53,6 @@ class Budget:
         self._closed_until = self._reset_at = 0.0
         self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
         self._arrivals = count()
-        self._waking: asyncio.TimerHandle | None = None
         self.waiting: Counter[tuple[str, Claim]] = Counter()
         """Requests that wait for their turn: by whose they are, and what for."""
         self.spent = 0
@@ -73,10 +73,14 @@ class Budget:
     def _settle(self) -> None:
         paces = [per_hour for per_hour, _ in self._wanted.values() if per_hour]
         pace = min(paces, default=None)
-        # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst.
-        self._per_s = pace / 3600 if pace else None
+        # A minute's worth at a time: smooth enough not to spend an hour's quota in one burst. What a burst may have
+        # beyond one comes off the rest, or an hour that begins with one would have more than its quota.
         self._burst = max(1.0, pace / 60) if pace else 1.0
+        self._per_s = (pace - (self._burst - 1)) / 3600 if pace else None
         self._most = self._slots = min(concurrency for _, concurrency in self._wanted.values())
+        if self._waking is not None:  # whoever waits, waits for the pace of before
+            self._waking.cancel()
+            self._wake()
 
     @asynccontextmanager
     async def slot(self, who: str = "") -> AsyncIterator[Callable[[], None]]:
