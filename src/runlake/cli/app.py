@@ -371,8 +371,8 @@ def sql(
 
     What is asked is the published copy, which the daemon or each sync makes: it works while they write.
 
-    Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, coverage, unmapped_statuses,
-    status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
+    Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, syncs, coverage,
+    unmapped_statuses, status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
 
     \b
     Example: runlake sql "SELECT status, count(*) FROM runs GROUP BY status"
@@ -391,15 +391,16 @@ def sql(
 def status(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
     """Show how each source stands, and what to do about it.
 
-    The last sync, up to when we can vouch for having seen every run, what is open, and words without a mapping.
+    The last sync, up to when we can vouch for having seen every run, what is open, and words without a mapping; with a
+    daemon also what comes next and who waits for a vendor's quota.
 
     \b
     Example: runlake status
     """
-    from runlake.cli import reading
+    from runlake.cli import status as standing
 
     config, sources = ctx.obj.select(source)
-    reading.status(config.database, sources, format_)
+    standing.status(config.database, sources, format_)
 
 
 @app.command()

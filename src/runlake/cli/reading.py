@@ -1,11 +1,11 @@
-"""The commands that read the published copy: `sql`, `status`, `explain`."""
+"""The commands that read the published copy alone: `sql`, `explain`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain, islice
@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from runlake.cli import show
 from runlake.cli.show import Format, SqlFormat
-from runlake.cli.status import COLUMNS, Standing, standings
 from runlake.config import Source
 from runlake.errors import ConfigError
 from runlake.explain import Explanation, rule
@@ -126,35 +125,6 @@ def _written(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
             raise
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror or error}") from None
-
-
-# --- status ----------------------------------------------------------------------------------------------------------
-
-
-def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
-    with published(database) as reader:
-        found = standings(sources, reader)
-        if format_ is Format.JSON:
-            columns = [*COLUMNS, "error", "notes", "todo", "lines"]
-            show.json_rows(columns, [[getattr(each, name) for name in columns] for each in found])
-        else:
-            show.table(COLUMNS, [each.row() for each in found])
-            for each in found:
-                _tell(each)
-        if reader is None:
-            show.note("nothing has been synced yet: runlake sync")
-        else:
-            as_of(reader.freshness())
-
-
-def _tell(standing: Standing) -> None:
-    lines = [*([standing.error] if standing.error else []), *standing.notes, *(f"→ {each}" for each in standing.todo)]
-    if lines:
-        sys.stdout.write(f"\n{standing.source}\n")
-    sys.stdout.writelines(f"  {show.clean(line)}\n" for line in lines)
-    if standing.lines:
-        sys.stdout.write("  → paste above its [source.settings], with a unified status for the dots:\n")
-        sys.stdout.writelines(f"{show.clean(line)}\n" for line in standing.lines)
 
 
 # --- explain ---------------------------------------------------------------------------------------------------------

@@ -1,17 +1,29 @@
-"""How each source stands, as of the published copy: what we saw, up to when, and what a person should do about it."""
+"""How each source stands: what we saw of it, up to when, what comes next, and what a person should do about it.
+
+What was seen is as of the published copy; what comes next is what a running daemon says.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from runlake.cli import show
 from runlake.cli.advice import advice
+from runlake.cli.reading import as_of, published
+from runlake.cli.running import Running, running
+from runlake.cli.show import Format
 from runlake.config import Source
 from runlake.store.query import Reader
 
 COLUMNS = ("source", "last_sync", "outcome", "observed_through", "open", "unknown", "failures")
+PLANS = ("source", "next_sync", "next_reading", "under_way", "waiting")
+"""What only a daemon knows."""
 
 _HEALTH = """
 SELECT h.source, h.last_sync_at, h.last_outcome, h.observed_through, h.error_class, h.error, h.notes,
@@ -28,7 +40,11 @@ _UNMAPPED = "SELECT source, level, vendor_status, seen, config_line FROM unmappe
 
 @dataclass(slots=True)
 class Standing:
-    """One source. `todo` are sentences for a person; `lines` are to be pasted into its table in the config."""
+    """One source. `todo` are sentences for a person; `lines` are to be pasted into its table in the config.
+
+    From `polled` on: what a daemon says. `next_reading` is when open runs are read by id before the next sync;
+    `next_in_zone` is the next sync in the zone of its schedule; `waiting` counts requests by what they are for.
+    """
 
     source: str
     last_sync: datetime | None = None
@@ -41,12 +57,23 @@ class Standing:
     notes: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    polled: bool = False
+    next_sync: datetime | None = None
+    next_in_zone: str | None = None
+    next_reading: datetime | None = None
+    under_way: list[str] = field(default_factory=list)
+    waiting: dict[str, int] = field(default_factory=dict)
+    down_since: datetime | None = None
 
     def row(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in COLUMNS)
 
+    def plan(self) -> tuple[Any, ...]:
+        waiting = ", ".join(f"{count} {what}" for what, count in self.waiting.items())
+        return self.source, self.next_sync, self.next_reading, ", ".join(self.under_way) or None, waiting or None
 
-def standings(sources: Sequence[Source], reader: Reader | None) -> list[Standing]:
+
+def standings(sources: Sequence[Source], reader: Reader | None, daemon: Running | None) -> list[Standing]:
     """One for each configured source. `reader=None`: nothing has been published yet."""
     health = {row["source"]: row for row in reader.read(_HEALTH)} if reader is not None else {}
     unmapped = reader.read(_UNMAPPED) if reader is not None else []
@@ -65,5 +92,73 @@ def standings(sources: Sequence[Source], reader: Reader | None) -> list[Standing
             things = f"{word['seen']} {word['level']}{'s' if word['seen'] > 1 else ''}"
             standing.todo.append(f"no mapping for the word {word['vendor_status']!r} of {things}")
             standing.lines.append(word["config_line"])
+        if daemon is not None:
+            _plan(standing, source, daemon)
         found.append(standing)
     return found
+
+
+def _plan(standing: Standing, source: Source, daemon: Running) -> None:
+    planned = daemon.sources.get(source.name)
+    if planned is None:
+        standing.todo.append("the daemon does not poll it yet: runlake reload")
+        return
+    standing.polled = True
+    standing.next_sync, standing.next_reading = planned.next_sync_at, planned.next_follow_at
+    standing.under_way, standing.waiting = planned.under_way, planned.waiting
+    standing.down_since = planned.down_since
+    if source.cron is not None:
+        zone = ZoneInfo(source.cron.split()[-1])
+        standing.next_in_zone = planned.next_sync_at.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z")
+
+
+# --- for eyes and machines --------------------------------------------------------------------------------------------
+
+
+_DETAILS = ("error", "notes", "todo", "lines", *PLANS[1:], "next_in_zone", "down_since")
+
+
+def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
+    daemon = running(database)
+    with published(database) as reader:
+        found = standings(sources, reader, daemon)
+        if format_ is Format.JSON:
+            columns = [*COLUMNS, *_DETAILS]
+            told = daemon.model_dump(exclude={"sources", "config"}) if daemon is not None else None
+            rows = [[*(getattr(each, name) for name in columns), told] for each in found]
+            show.json_rows([*columns, "daemon"], rows)
+        else:
+            show.table(COLUMNS, [each.row() for each in found])
+            if daemon is not None:
+                _tell_plans(daemon, found)
+            for each in found:
+                _tell(each)
+        if reader is None:
+            show.note("nothing has been synced yet" + (": runlake sync" if daemon is None else ""))
+        else:
+            as_of(reader.freshness())
+
+
+def _tell_plans(daemon: Running, found: Sequence[Standing]) -> None:
+    since = f"{show.local(daemon.started_at, seconds=False)} {show.zone()}"
+    sys.stdout.write(f"\nThe daemon, process {daemon.pid}, runs since {since}\n")
+    for what, error in (("the ledger", daemon.ledger_error), ("publishing", daemon.publish_error)):
+        if error is not None:
+            sys.stdout.write(f"  {what} fails: {show.clean(error)}\n")
+    if plans := [each.plan() for each in found if each.polled]:
+        show.table(PLANS, plans)
+
+
+def _tell(standing: Standing) -> None:
+    lines = [standing.error] if standing.error else []
+    if standing.down_since is not None:
+        lines.append(f"down since {show.local(standing.down_since, seconds=False)} {show.zone()}")
+    if standing.next_in_zone is not None:
+        lines.append(f"next sync by its schedule's clock: {standing.next_in_zone}")
+    lines += [*standing.notes, *(f"→ {each}" for each in standing.todo)]
+    if lines:
+        sys.stdout.write(f"\n{standing.source}\n")
+    sys.stdout.writelines(f"  {show.clean(line)}\n" for line in lines)
+    if standing.lines:
+        sys.stdout.write("  → paste above its [source.settings], with a unified status for the dots:\n")
+        sys.stdout.writelines(f"{show.clean(line)}\n" for line in standing.lines)
