@@ -103,7 +103,7 @@ class Reader:
         if not statements:
             raise ConfigError("the query is empty; try: SELECT * FROM source_health")
         # DuckDB 1's parser makes two statements of one PIVOT; neither has a text of its own.
-        pivot = [(each.type.name, each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
+        pivot = [(_kind(each), each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
         if len(statements) > 1 and not pivot:
             raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
         kind = "MULTI" if pivot else _kind(statements[0])
