@@ -48,6 +48,26 @@ def stored(figures: Figures) -> str:
     return f"{figures['stored_runs']:,} runs stored, {size}\n\n{aligned(rows)}"
 
 
+def published(figures: Figures) -> str:
+    """What `python -m benchmarks publish` found."""
+    whole, ms = figures["cases"]["whole"], figures["ms"]
+    rows = [["until the copy is as wanted", "publishes", "s", "of whole", "MB written", "of whole"]]
+    rows += [
+        [
+            case,
+            f"{took['publishes']:.0f}",
+            f"{took['seconds']:,.2f}",
+            f"{took['seconds'] / whole['seconds']:.2f}",
+            f"{took['bytes'] / 1e6:,.1f}",
+            f"{took['bytes'] / whole['bytes']:.4f}",
+        ]
+        for case, took in figures["cases"].items()
+    ]
+    asked = [["ms, median", "whole", "split"]]
+    asked += [[name, f"{value:,.0f}", f"{ms['split'][name]:,.0f}"] for name, value in ms["whole"].items()]
+    return f"{figures['stored_runs']:,} runs stored\n\n{aligned(rows)}\n\n{aligned(asked)}"
+
+
 def aligned(rows: list[list[str]]) -> str:
     """The first column to the left, all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]

@@ -304,6 +304,46 @@ def test_a_full_disk_is_told_before_anything_is_written(ledger: Ledger, monkeypa
     read(ledger)
 
 
+FULL = """
+import asyncio, resource, sys
+from datetime import datetime
+from pathlib import Path
+from runlake.errors import StoreError
+from runlake.store import Store, published
+
+async def publish(path, as_of, most):
+    published.publish.__kwdefaults__["split_above"] = 0
+    async with Store(path) as store:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        try:
+            await store.publish(as_of)
+        except StoreError as error:
+            print(error)
+
+asyncio.run(publish(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+@pytest.mark.parametrize("most", [2_000, 300_000])
+def test_a_disk_that_is_full_after_all_costs_the_copy_and_nothing_else(ledger: Ledger, most: int) -> None:
+    """The Parquet does not fit, or the copy."""
+    ledger.publish()
+    before = read(ledger)
+    ledger.see(a_run("a", CLOSED_MONTH, "running"))
+    ledger.con.close()
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(ledger.path), (NOW + MINUTE).isoformat(), str(most)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the disk is full; nothing acknowledged is lost" in done.stdout
+    with open_published(ledger.path) as reader:
+        assert shown(reader) == before
+    ledger.con = connect(ledger.path)
+    assert_clears_up(ledger)
+
+
 STEPS = [(published, "_lay_out"), (published, "_fill"), (os, "replace"), (published, "settle")]
 
 

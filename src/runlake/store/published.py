@@ -153,8 +153,6 @@ def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection
     path = published_path(database)
     if not path.exists():
         raise StoreError(f"there is no published copy at {path} yet; `runlake sync` makes one")
-    # One by one: into a folder that is allowed, `COPY … TO` could put new files.
-    parquet = [str(file) for file in published_periods(database).glob("*.parquet")]
     with translated(path, "move it away: `runlake sync` makes a new one"):
         con = duckdb.connect(
             str(path),
@@ -169,6 +167,9 @@ def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection
                 **settings,
             },
         )
+        # After the copy, which may just have been replaced; and one by one: into a folder that is allowed, `COPY … TO`
+        # could put new files.
+        parquet = [str(file) for file in published_periods(database).glob("*.parquet")]
         con.execute("SET TimeZone = 'UTC'")
         con.execute(f"SET allowed_paths = {texts(sorted({*parquet, *map(glob.escape, parquet)}))}")
         con.execute("SET enable_external_access = false")
