@@ -303,7 +303,7 @@ class Daemon:
                 self._schedule(polled)
             self.chores.begin()
             self.scheduler.wakeup()
-        if not self.overdue():
+        if self.ledger_error is not None or not self.overdue():  # a restart would not mend the ledger
             notify("WATCHDOG=1")
         self._beating = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
