@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runlake.errors import ConfigError, RunlakeError, StoreError, TooLarge, TooSlow
-from runlake.store import Store, published_path, sandbox
+from runlake.store import Store, published, published_path, sandbox
 from runlake.store.database import connect
 from runlake.store.sandbox import AnswerFormat, Limits, ask
 
@@ -150,6 +150,50 @@ async def test_an_answer_says_when_its_copy_was_made(database: Path) -> None:
 )
 async def test_whatever_only_reads_is_answered(database: Path, query: str) -> None:
     assert await told(database, query)
+
+
+# --- a copy in two parts ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger whose closed days and months are published as Parquet, which a query opens when it needs them."""
+    path = tmp_path_factory.mktemp("split") / "ledger.duckdb"
+    asyncio.run(publish(path))
+    con = connect(path)
+    con.execute(
+        "INSERT INTO rl.runs BY NAME SELECT r.* REPLACE (uuid() AS run_key, created_at - to_days(40 * i::INTEGER) AS "
+        "created_at, created_date - 40 * i::INTEGER AS created_date) FROM rl.runs r, range(1, 10) t(i)"
+    )
+    published.publish(con, path, AS_OF, split_above=0)
+    con.close()
+    (path.parent / "secret.txt").write_text(CANARY)
+    return path
+
+
+@pytest.mark.parametrize("format_", AnswerFormat)
+async def test_a_copy_in_two_parts_is_asked_like_any_other(split: Path, format_: AnswerFormat) -> None:
+    content = await told(split, "SELECT count(DISTINCT created_date) AS days FROM runs", format_)
+    if format_ is AnswerFormat.JSON:
+        assert json.loads(content) == [{"days": 10}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('$folder/secret.txt')",
+        "SELECT * FROM read_text('$folder/ledger.published/../secret.txt')",
+        "SELECT * FROM read_blob('$folder/ledger.duckdb')",
+        "SELECT * FROM glob('$folder/*')",
+        "SELECT * FROM glob('$folder/ledger.published/*')",
+        "SELECT * FROM read_parquet('$folder/ledger.published/*.parquet')",
+        "SELECT * FROM read_text('/proc/self/environ')",
+    ],
+)
+async def test_beside_a_copy_in_two_parts_nothing_can_be_read(split: Path, query: str) -> None:
+    with pytest.raises(ConfigError, match="Permission Error") as refused:
+        await told(split, Template(query).substitute(folder=split.parent))
+    assert CANARY not in str(refused.value)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
