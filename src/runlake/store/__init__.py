@@ -5,34 +5,47 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 
+from runlake.errors import StoreError
 from runlake.model import StatusTable
 from runlake.store import books as _books
+from runlake.store import compaction, copies, mapping, published, rebuilding, retention, writer
 from runlake.store import coverage as _coverage
-from runlake.store import mapping, published, writer
 from runlake.store.books import Books, FeedState, SourceState, Sync, Tracked, Watched
-from runlake.store.database import connect, require_space, translated
+from runlake.store.compaction import Compacted
+from runlake.store.copies import Restored, restore
+from runlake.store.database import connect, require_space, require_there, translated
+from runlake.store.place import Identity, identity, is_same, network_filesystem, require_same
 from runlake.store.published import open_published, published_path
+from runlake.store.retention import BOOKS_KEPT, Pruned
 from runlake.store.writer import Batch, Written
 
 __all__ = [
+    "BOOKS_KEPT",
     "Batch",
     "Books",
+    "Compacted",
     "FeedState",
+    "Pruned",
+    "Restored",
     "SourceState",
     "Store",
     "Sync",
     "Tracked",
     "Watched",
     "Written",
+    "network_filesystem",
     "open_published",
     "published_path",
+    "restore",
 ]
 
 T = TypeVar("T")
@@ -46,10 +59,11 @@ class Store:
         self.path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._con: duckdb.DuckDBPyConnection | None = None
+        self._opened: Identity = (0, 0)
 
     async def __aenter__(self) -> Store:
         try:
-            self._con = await self._do(lambda: connect(self.path))
+            await self._do(self._open)
         except BaseException:
             self._thread.shutdown()
             raise
@@ -59,9 +73,32 @@ class Store:
         await self._do(self._close)
         self._thread.shutdown()
 
+    def _open(self) -> None:
+        self._con = connect(self.path)
+        self._opened = identity(self.path)
+
     def _close(self) -> None:
-        if self._con is not None:
-            self._con.close()
+        con, self._con = self._con, None
+        if con is None:
+            return
+        with suppress(duckdb.Error):  # an instance that a full disk has ended refuses even this
+            if not is_same(self.path, self._opened):
+                # Else closing removes what lies at the name of its log, which may be that of the file there now.
+                con.execute("PRAGMA disable_checkpoint_on_shutdown")
+        with suppress(duckdb.Error):
+            con.close()
+
+    async def reopen(self) -> None:
+        """Closes everything and opens the ledger again: after any StoreError, once its cause may be gone. A full disk
+        ends the whole instance, and reopening it gives exactly what was acknowledged; where another ledger was put in
+        its place, that one is gone on with. What fails leaves the store closed, to be reopened later."""
+
+        def work() -> None:
+            require_there(self.path)
+            self._close()
+            self._open()
+
+        await self._do(work)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._translating, work)
@@ -87,8 +124,10 @@ class Store:
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
+        """For the ledger's thread. Raises StoreError where another file, or none, lies at the path now."""
         if self._con is None:
-            raise AssertionError("use `async with Store(path)`")
+            raise StoreError(f"{self.path} is closed since an error; it has to be opened again first")
+        require_same(self.path, self._opened)
         return self._con
 
     # -- what a sync needs
@@ -168,6 +207,16 @@ class Store:
 
         await self._transaction(work)
 
+    async def watched(self, source: str) -> list[Watched]:
+        """The runs of a source that are read again by id."""
+        return await self._do(lambda: _books.load(self._connection, source).watched)
+
+    async def standings(self) -> dict[str, tuple[datetime | None, int]]:
+        """By source, when its last sync began, and how many have failed since a good one."""
+        query = "SELECT source, last_sync_at, failures_since_good FROM source_health"
+        found = await self._do(lambda: self._connection.execute(query).fetchall())
+        return {source: (last_at, failures) for source, last_at, failures in found}
+
     async def tracked(self, source: str) -> dict[str, Tracked]:
         """What is tracked of a source, by handle."""
         return await self._do(lambda: _books.load(self._connection, source).tracked)
@@ -197,6 +246,55 @@ class Store:
     async def publish(self, as_of: datetime) -> published.Published:
         """Swaps in a fresh copy for readers; tells what that took."""
         return await self._do(lambda: published.publish(self._connection, self.path, as_of))
+
+    # -- upkeep
+
+    async def backup(self, target: Path) -> int:
+        """Writes the whole ledger to a file, also while it is in use; returns its bytes. Raises ConfigError where that
+        file is something else."""
+        return await self._do(lambda: copies.backup(self._connection, self.path, target))
+
+    async def rebuild(self, *, dry_run: bool = False) -> list[dict[str, Any]]:
+        """Makes the current tables again from the history: for each table how many rows were added, changed, removed;
+        with `dry_run` tells what would be and rolls back."""
+        return await self._transaction(rebuilding.rebuild, keep=not dry_run)
+
+    async def prune(
+        self,
+        *,
+        payloads_before: datetime | None = None,
+        snapshots_before: datetime | None = None,
+        books_before: datetime | None = None,
+    ) -> Pruned:
+        """Deletes payloads older than that; snapshots that another had followed by then; and, of the books, syncs that
+        changed nothing and comparisons that were made again. None keeps all. Syncs go on in between."""
+        pruned = Pruned()
+        for kind, before in (
+            ("payloads", payloads_before),
+            ("snapshots", snapshots_before),
+            ("syncs", books_before),
+            ("comparisons", books_before),
+        ):
+            for portion in await self._do(partial(self._portions, kind, before)):
+                count = await self._transaction(partial(retention.delete, portion=portion))
+                setattr(pruned, kind, getattr(pruned, kind) + count)
+        return pruned
+
+    def _portions(self, kind: str, before: datetime | None) -> list[retention.Portion]:
+        return retention.portions(self._connection, kind, before)
+
+    async def compact(self) -> Compacted | None:
+        """Makes the file smaller where a third of it or more is dead space (else None). Nothing is written meanwhile:
+        27 s for each GB that stays."""
+
+        def work() -> Compacted | None:
+            compacted = compaction.compact(self._connection, self.path)
+            if compacted is not None:
+                self._close()
+                self._open()
+            return compacted
+
+        return await self._do(work)
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
