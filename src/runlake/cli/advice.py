@@ -19,7 +19,7 @@ def advice(source: Source, error_class: str | None) -> str | None:
                 f"the vendor's quota is used up: the next sync goes on; to stay below it, give source {source.name} "
                 "`requests_per_hour` or a longer `every`"
             )
-        case "Unavailable":
+        case "Unavailable" | "Unreachable":
             return (
                 f"the next sync tries again; if it lasts, check `base_url` of source {source.name} and the vendor's "
                 "status page"

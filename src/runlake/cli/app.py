@@ -404,6 +404,21 @@ def status(ctx: typer.Context, source: Sources = None, format_: Shape = Format.T
 
 
 @app.command()
+def doctor(ctx: typer.Context, format_: Shape = Format.TABLE) -> None:
+    """Say in words what is wrong here, and what to do.
+
+    The config, secrets, disk, ledger, published copy, daemon and clock; what each source met last, and what of it could
+    not be read. Exit code 1 where something is a problem. No vendor is asked: `runlake check` does that.
+
+    \b
+    Example: runlake doctor
+    """
+    from runlake.cli import doctor as examining
+
+    raise typer.Exit(examining.doctor(ctx.obj.config, format_))
+
+
+@app.command()
 def explain(
     ctx: typer.Context,
     source: OneSource,
