@@ -17,6 +17,7 @@ from runlake import sync as engine
 from runlake.config import Source
 from runlake.connector import can
 from runlake.daemon import cadence
+from runlake.http import Budget
 from runlake.model import RunRef
 from runlake.store import Store, Sync
 from runlake.sync import Clock, Network
@@ -92,6 +93,12 @@ class Polled:
     @property
     def name(self) -> str:
         return self.source.name
+
+    @property
+    def _budget(self) -> Budget | None:
+        """What its owner may spend; None before the first attempt."""
+        network = self._shared.network
+        return network.budgets.get(network.owners.get(self.name, ""))
 
     @property
     def network(self) -> Network:
@@ -173,6 +180,10 @@ class Polled:
             began = shared.now()
             try:
                 row = await work(self.source, shared.store, network=self.network, now=shared.now, progress=progress)
+            except asyncio.CancelledError:
+                if kind in self.under_way:
+                    shared.committed(self.under_way[kind])  # what it has read is kept
+                raise
             finally:
                 self.under_way.pop(kind, None)
         self.tally.add(row, (shared.now() - began).total_seconds())
@@ -202,9 +213,7 @@ class Polled:
         at = cadence.next_sync(source, now, failures=self.failures, quiet=now - self._news_at)
         if row.open_runs and not self.failures and not source.cron and not can(source.connector_type(), "run"):
             return now + source.soonest  # its open runs are seen in its lists only
-        owner = self._shared.network.owners.get(self.name)
-        budget = self._shared.network.budgets.get(owner) if owner else None
-        wait = budget.wait_s(now.timestamp()) if budget else 0.0
+        wait = self._budget.wait_s(now.timestamp()) if self._budget else 0.0
         return max(at, now + timedelta(seconds=wait))
 
     def _jittered(self, now: datetime, at: datetime) -> datetime:
@@ -217,6 +226,7 @@ class Polled:
         if self.failures or not can(self.source.connector_type(), "run"):
             return
         watched = await self._shared.store.watched(self.name)
-        at = cadence.next_follow(self.source, self._shared.now(), watched)
+        backlog_s = self._budget.backlog_s if self._budget else 0.0
+        at = cadence.next_follow(self.source, self._shared.now(), watched, backlog_s=backlog_s)
         if at is not None and at < self.next_sync_at:
             self.next_follow_at = at

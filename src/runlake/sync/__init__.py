@@ -170,6 +170,8 @@ async def _attempt(
 ) -> Sync:
     vendor = source.connector_type()
     row = Sync(sync_id=str(uuid4()), source=source.name, vendor=vendor.name, kind=kind, started_at=now())
+    if progress is not None:
+        progress(row)  # before a vendor that is slow to answer at all
     state = await store.begin(source.name, vendor.name, vendor.title, source.tables(), row.started_at)
     if state.remapped:
         row.notes.append(f"the status mapping has changed: {state.remapped} runs and steps remapped")
