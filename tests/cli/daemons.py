@@ -25,7 +25,8 @@ class Polling:
         """Reads the log up to an event, which it returns."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.events.append(told := json.loads(line))
+            told: dict[str, Any] = json.loads(line)
+            self.events.append(told)
             if told["event"] == event and facts.items() <= told.items():
                 return told
         raise AssertionError(f"it ended before {event}: {self.events}")

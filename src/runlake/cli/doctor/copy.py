@@ -44,11 +44,9 @@ def findings(config: Config, reader: Reader, daemon: Running | None, now: dateti
         found.append(problem("published copy", f"{made}; making a new one fails: {daemon.publish_error}"))
     elif daemon is not None and now - as_of > _oldest(config.source, config.daemon.publish_every):
         found.append(warning("published copy", f"it is old: {made}", "runlake sql --fresh, then see the daemon's log"))
-    elif daemon is None and (lag := _written(config.database) - _written(published_path(config.database))) > (
-        WRITTEN_LATER
-    ):
-        later = f"{made}; the ledger was written {length(lag)} later"
-        found.append(warning("published copy", later, "runlake sync makes a new one"))
+    elif daemon is None and (later := _written_since(config.database)) > WRITTEN_LATER:
+        text = f"{made}; the ledger was written {length(later)} later"
+        found.append(warning("published copy", text, "runlake sync makes a new one"))
     if counts["doubled"]:
         found.append(
             problem(
@@ -68,7 +66,8 @@ def _oldest(sources: Sequence[Source], publish_every: timedelta) -> timedelta:
     return 3 * (min(often) + STAMPS * publish_every) if often else timedelta.max
 
 
-def _written(database: Path) -> timedelta:
-    """When, since 1970."""
-    log = database.with_name(f"{database.name}.wal")
-    return timedelta(seconds=max(file.stat().st_mtime for file in (database, log) if file.exists()))
+def _written_since(database: Path) -> timedelta:
+    """How long after its copy the ledger was last written."""
+    files = [file for file in (database, database.with_name(f"{database.name}.wal")) if file.exists()]
+    made = published_path(database).stat().st_mtime
+    return timedelta(seconds=max((file.stat().st_mtime - made for file in files), default=0.0))

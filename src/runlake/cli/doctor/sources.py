@@ -98,7 +98,7 @@ def in_the_ledger(sources: Sequence[Source], reader: Reader, health: Sequence[He
         )
         found.append((row["source"], text, f"runlake explain {row['source']} {row['run_id']}"))
     for row in reader.read(_MISSING):
-        text = f"{some(row['runs'], 'run')} of the vendor's list are not in the ledger"
+        text = f"the vendor lists {some(row['runs'], 'run')} that the ledger lacks"
         found.append((row["source"], text, f"runlake coverage {row['source']} compares again and fetches them"))
     warnings = [warning(name, text, todo) for name, text, todo in found if name in configured]
     for name in sorted(row["source"] for row in health if row["source"] not in configured):
