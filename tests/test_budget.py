@@ -192,6 +192,20 @@ def test_whoever_waits_for_a_slow_pace_goes_on_once_it_is_configured_faster() ->
     assert run(work) == pytest.approx(61, abs=1)
 
 
+def test_the_backlog_is_what_the_pace_needs_for_all_that_waits_but_sweeps_and_backfills() -> None:
+    async def work() -> None:
+        budget = Budget(per_hour=60)
+        assert budget.backlog_s == 0
+        asking = [asyncio.create_task(ask(budget, kind)) for kind in [Claim.OPEN, *Claim, *Claim]]
+        await asyncio.sleep(1)  # the first has gone
+        assert budget.backlog_s == pytest.approx(6 * 60)
+        budget.agree("", None, 8)
+        assert budget.backlog_s == 0
+        await asyncio.gather(*asking)
+
+    run(work)
+
+
 # -- whoever gives up
 
 

@@ -22,6 +22,12 @@ OLD_SHARE = 10
 """An open run is read again after a tenth of its age, as `Watched.due` has it."""
 
 
+BACKLOG_SHARE = 60
+"""For each second that requests of the same owner have to queue, open runs are let alone for a minute: syncs, which
+read them too, come first. Else following 10,000 runs a day took half of a quota of 5,000 an hour, and a sweep an hour.
+"""
+
+
 def next_sync(source: Source, now: datetime, *, failures: int, quiet: timedelta) -> datetime:
     """When to sync after a sync that has ended now. `failures`: how many have failed in a row; `quiet`: for how long
     nothing has been new, changed or open."""
@@ -34,10 +40,13 @@ def next_sync(source: Source, now: datetime, *, failures: int, quiet: timedelta)
     return now + min(max(source.every, quiet / QUIET_SHARE), source.latest)
 
 
-def next_follow(source: Source, now: datetime, watched: Sequence[Watched]) -> datetime | None:
-    """When to read open runs by id before the next sync does; None where there is none to be read."""
+def next_follow(
+    source: Source, now: datetime, watched: Sequence[Watched], *, backlog_s: float = 0.0
+) -> datetime | None:
+    """When to read open runs by id before the next sync does; None where there is none to be read. `backlog_s`: what
+    waits already of their owner's requests, as `Budget.backlog_s` has it."""
     due = [
         each.read_at + min((each.read_at - each.since) / OLD_SHARE, timedelta(hours=1)) if each.read_at else now
         for each in watched
     ]
-    return max(min(due), now + source.soonest) if due else None
+    return max(min(due), now + max(source.soonest, timedelta(seconds=BACKLOG_SHARE * backlog_s))) if due else None

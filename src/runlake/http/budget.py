@@ -146,6 +146,14 @@ class Budget:
         # Within a rounding of one: else a clock that has come to the very instant would wait for ever.
         return 0.0 if self._room > 1 - 1e-9 else (1 - self._room) / self._per_s
 
+    @property
+    def backlog_s(self) -> float:
+        """How many seconds the pace needs for what waits now, sweeps and backfills left out."""
+        if self._per_s is None:
+            return 0.0
+        urgent = (Claim.OPEN, Claim.NEW, Claim.STEPS)
+        return sum(count for (_, kind), count in self.waiting.items() if kind in urgent) / self._per_s
+
     def wait_s(self, now: float) -> float:
         """Seconds until the vendor wants to hear from this owner again; for a sweep or a backfill, also until a quota
         that is nearly used up is filled again."""
