@@ -115,7 +115,7 @@ def _lay_out(fresh: Path, folder: Path, versions: Mapping[str, str]) -> None:
             con.execute(f"ALTER TABLE rl.{table} RENAME TO open_{table}")
             parts = [f"FROM rl.open_{table}"]
             if versions:
-                # A bracket in a folder's name is no pattern, and `team=a` no column.
+                # A bracket in a folder's name is no pattern, and `status=x` no column.
                 paths = [glob.escape(path) for path in files(folder, table, versions)]
                 parts.append(f"FROM read_parquet({texts(paths)}, hive_partitioning = false)")
             con.execute(f"CREATE VIEW rl.{table} AS {' UNION ALL BY NAME '.join(parts)}")
