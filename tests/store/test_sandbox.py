@@ -264,6 +264,12 @@ async def test_more_memory_than_allowed_is_refused(database: Path) -> None:
         await told(database, "SELECT count(DISTINCT md5(i::VARCHAR)) FROM range(100000000) t(i)", limits=USUAL)
 
 
+async def test_rows_that_can_be_read_but_not_written_in_the_memory_allowed_are_refused(database: Path) -> None:
+    query = "SELECT t AS a, t AS b FROM (SELECT repeat('x', 60000000) AS t)"
+    with pytest.raises(TooLarge, match="more memory"):
+        await told(database, query, AnswerFormat.CSV, Limits(bytes=2**31, memory=2**28))
+
+
 async def test_cancelling_ends_the_child(database: Path, temporary: Path) -> None:
     before = children()
     asking = asyncio.create_task(told(database, ENDLESS))

@@ -21,6 +21,8 @@ from math import ceil
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import pyarrow as pa
+
 from runlake import formats
 from runlake.errors import RunlakeError, StoreError, TooLarge
 from runlake.store.query import Reader, telling
@@ -87,7 +89,7 @@ def _answer(database: Path, query: str, format_: AnswerFormat, limits: Limits) -
     if not reader.read("SELECT 1 FROM duckdb_views() WHERE schema_name = 'rl'"):  # a split copy opens its months later
         _open_no_more()
     try:
-        with open(1, "wb", closefd=False) as out:
+        with telling(), open(1, "wb", closefd=False) as out:
             write(reader, query, limits.rows, out)
     except OSError as error:
         if error.errno == errno.EFBIG:
@@ -116,11 +118,9 @@ def _writer(format_: AnswerFormat) -> Write:
         case AnswerFormat.CSV:
             return partial(_write_text, formats.csv_rows)
         case AnswerFormat.ARROW:
-            import pyarrow as pa  # noqa: PLC0415 (0.1 s that texts do without)
-
             return partial(_write_batches, pa.ipc.new_stream)
         case AnswerFormat.PARQUET:
-            from pyarrow import parquet  # noqa: PLC0415
+            from pyarrow import parquet  # noqa: PLC0415 (for this format alone)
 
             return partial(_write_batches, parquet.ParquetWriter)
 
@@ -136,7 +136,7 @@ def _write_text(write: Callable[..., None], reader: Reader, query: str, most: in
 def _write_batches(open_: Callable[..., Any], reader: Reader, query: str, most: int, out: IO[bytes]) -> None:
     batches = _counted(reader.batches(query), lambda batch: batch.num_rows, most)
     first = next(batches)
-    with telling(), open_(out, first.schema) as writer:
+    with open_(out, first.schema) as writer:
         for batch in chain([first], batches):
             writer.write_batch(batch)
 
