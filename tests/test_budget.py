@@ -71,7 +71,7 @@ def test_open_runs_go_first_then_new_ones_steps_sweeps_and_backfills() -> None:
                 group.create_task(one(budget, kind))
             await asyncio.sleep(1)
             assert budget.waiting == {("", kind): 2 for kind in Claim}
-        assert not +budget.waiting
+        assert not budget.waiting
 
     run(work)
     assert served == [kind for kind in Claim for _ in range(2)]
@@ -235,7 +235,7 @@ def test_whoever_gives_up_at_the_moment_of_its_turn_leaves_no_hole() -> None:
         assert await asyncio.wait_for(second, 2) == pytest.approx(1, abs=SLIP)
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert not +budget.waiting
+        assert not budget.waiting
         assert await asyncio.wait_for(asyncio.create_task(ask(budget)), 1)
 
     run(work)
@@ -324,7 +324,7 @@ def test_whatever_is_asked_both_limits_hold_and_everyone_is_served(
             for each in requests:
                 await asyncio.sleep(each.after)
                 group.create_task(maybe(budget, each))
-        assert not +budget.waiting
+        assert not budget.waiting
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*(ask(budget) for _ in range(concurrency))), HOUR * concurrency)
             return

@@ -114,6 +114,8 @@ class Budget:
             raise
         finally:
             self.waiting[who, kind] -= 1
+            if not self.waiting[who, kind]:
+                del self.waiting[who, kind]
 
     def _admit(self) -> None:
         """Lets go whoever is first, while there is room."""
