@@ -84,12 +84,9 @@ def serve_daemon(vendors: Vendors, folder: Path) -> Serve:
     """`async with serve_daemon(table, …, daemon='sql_token = …') as served:`. Its jobs wait to be run."""
 
     @asynccontextmanager
-    async def serve_it(
-        *tables: str, daemon: str = "", host: str = "127.0.0.1", home: str = ""
-    ) -> AsyncIterator[Served]:
-        home_folder = folder / home
-        home_folder.mkdir(exist_ok=True)
-        path, clock = home_folder / "runlake.toml", vendors.emulator.clock
+    async def one(*tables: str, daemon: str = "", host: str = "127.0.0.1", home: str = "") -> AsyncIterator[Served]:
+        (folder / home).mkdir(exist_ok=True)
+        path, clock = folder / home / "runlake.toml", vendors.emulator.clock
         head = f'database = "ledger.duckdb"\n[daemon]\nlisten = "{host}:0"\n{daemon}'
         path.write_text("\n".join([head, *tables]))
         config, may_reopen = load(path), asyncio.Event()

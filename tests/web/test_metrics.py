@@ -69,7 +69,7 @@ async def test_open_metrics_are_given_to_who_asks_for_them(vendors: Vendors, fol
         await served.sync()
         answer = await served.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert {"runlake_attempts", "runlake_info"} <= {family.name for family in open_metrics(answer.text)}
+    assert {"runlake_attempts", "runlake_info"} <= {family.name for family in open_metrics(answer.text)}  # type: ignore[no-untyped-call]
 
 
 async def test_without_a_source_it_is_still_well_formed(serve_daemon: Serve) -> None:
