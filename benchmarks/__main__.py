@@ -2,6 +2,7 @@
 
 `python -m benchmarks store`: what a commit costs on a large ledger. `python -m benchmarks publish`: what a copy of it
 for readers costs. Sizes are flags; nothing here judges a time.
+`python -m benchmarks day`: of the daemon; `--help` after the word tells its flags.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 from benchmarks import table
 
 Figures = dict[str, Any]
+
+DAEMON = ("day",)
 
 STAGES = {
     "a": "fetch the pages",
@@ -120,6 +123,9 @@ def ratios(repeats: list[dict[str, Figures]]) -> dict[str, float]:
 
 
 def main() -> int:
+    if sys.argv[1:] and sys.argv[1] in DAEMON:
+        command = [sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]
+        return subprocess.run(command, check=False).returncode
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["sync", "store", "publish"], default="sync")
     parser.add_argument("--runs", type=int, default=100_000, help="runs that the vendor has")
