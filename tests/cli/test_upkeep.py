@@ -10,6 +10,7 @@ import pytest
 from runlake.store.database import connect
 
 from .conftest import Command, Vendors, configure
+from .daemons import polling
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_rebuild_says_what_differs_before_it_changes_it(synced: Path, runlake: C
     [
         (["backup", "runlake.toml"], 2, "is no copy of a ledger, so it is not overwritten"),
         (["backup", "ledger.duckdb"], 2, "is the ledger itself"),
-        (["backup", "nowhere/kept.duckdb"], 2, "there is no folder nowhere"),
+        (["backup", "nowhere/kept.duckdb"], 2, "nowhere for the backup"),
         (["restore", "none.duckdb"], 2, "there is no file none.duckdb"),
         (["restore", "runlake.toml"], 3, "runlake.toml is damaged or not a DuckDB file"),
     ],
@@ -101,3 +102,17 @@ def test_where_there_is_no_ledger_none_is_made(project: Path, vendors: Vendors, 
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert "there is no ledger at" in done.err
     assert not list(project.glob("*.duckdb"))
+
+
+def test_a_daemon_backs_up_and_rebuilds_the_ledger_that_it_holds(
+    project: Path, vendors: Vendors, runlake: Command
+) -> None:
+    with polling(project, vendors.table("clarifeye", project)):
+        kept = runlake("backup", "kept.duckdb")
+        rebuilt = runlake("rebuild", "--format", "json")
+        refused = runlake("backup", "runlake.toml")
+    assert (kept.code, rebuilt.code, refused.code) == (0, 0, 2)
+    assert all((row["added"], row["changed"], row["removed"]) == (0, 0, 0) for row in rebuilt.json())
+    stored = runs(runlake)
+    assert runlake("restore", "kept.duckdb").code == 0
+    assert runs(runlake) == stored > 0

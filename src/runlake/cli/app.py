@@ -372,7 +372,8 @@ def sql(
     What is asked is the published copy, which the daemon or each sync makes: it works while they write.
 
     Start with: runs, latest_runs, open_runs, failures, steps, run_history, source_health, syncs, coverage,
-    unmapped_statuses, status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are UTC; tables show your zone.
+    unmapped_statuses, status_map. `SHOW TABLES` and `DESCRIBE runs` tell more. Days and hours in SQL are
+    UTC; tables show your zone.
 
     \b
     Example: runlake sql "SELECT status, count(*) FROM runs GROUP BY status"

@@ -1,4 +1,4 @@
-"""The commands that look after the ledger, where no daemon holds it: `backup`, `restore`, `rebuild`."""
+"""The commands that look after the ledger: `backup` and `rebuild`, by the daemon where one holds it, and `restore`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from runlake.cli import show
 from runlake.cli.show import Format
 from runlake.errors import ConfigError
+from runlake.http import DaemonClient
 from runlake.store import Store
 from runlake.store import restore as put_in_place
 from runlake.sync import utc_now
@@ -19,8 +20,13 @@ def backup(database: Path, target: Path) -> None:
     _require_one(database)
 
     async def work() -> int:
+        async with DaemonClient(database) as client:
+            if await client.running():
+                return int((await client.post("/backup", {"target": str(whole)}))["bytes"])
         async with Store(database) as store:
-            return await store.backup(target)
+            return await store.backup(whole)
+
+    whole = target.absolute()  # the daemon may have started in another folder
 
     size = asyncio.run(work())
     show.note(f"{target}: the whole ledger, {size / 2**20:.1f} MiB; `runlake restore {target}` puts it in place again")
@@ -42,6 +48,9 @@ def rebuild(database: Path, format_: Format, *, dry_run: bool) -> None:
     _require_one(database)
 
     async def work() -> list[dict[str, Any]]:
+        async with DaemonClient(database) as client:
+            if await client.running():
+                return list((await client.post("/rebuild", {"dry_run": dry_run}))["tables"])
         async with Store(database) as store:
             tables = await store.rebuild(dry_run=dry_run)
             if not dry_run and _differs(tables):

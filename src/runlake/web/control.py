@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
@@ -19,6 +19,8 @@ from runlake.daemon import Daemon
 from runlake.errors import ConfigError, RunlakeError
 from runlake.formats import json_text
 
+M = TypeVar("M", bound=BaseModel)
+
 
 class Asked(BaseModel):
     """An attempt at a source, as a command asks for it."""
@@ -28,6 +30,16 @@ class Asked(BaseModel):
     source: str
     since: datetime | None = None
     refs: list[str] = []
+
+
+class Kept(BaseModel):
+    """Where a backup goes."""
+
+    target: Path
+
+
+class Rebuilt(BaseModel):
+    dry_run: bool
 
 
 def routes(daemon: Daemon) -> list[Route]:
@@ -41,28 +53,33 @@ def routes(daemon: Daemon) -> list[Route]:
         return {"as_of": await daemon.chores.publish()}
 
     async def backup(request: Request) -> Any:
-        target = Path(str((await request.json())["target"]))
-        return {"bytes": await daemon.store.backup(target)}
+        kept = await _asked(request, Kept)
+        return {"bytes": await daemon.store.backup(kept.target)}
+
+    async def rebuild(request: Request) -> Any:
+        rebuilt = await daemon.store.rebuild(dry_run=(await _asked(request, Rebuilt)).dry_run)
+        await daemon.chores.publish()
+        return {"tables": rebuilt}
 
     async def sync(request: Request) -> Any:
-        asked = await _asked(request)
+        asked = await _asked(request, Asked)
         return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.sync()))}
 
     async def backfill(request: Request) -> Any:
-        asked = await _asked(request)
+        asked = await _asked(request, Asked)
         if asked.since is None:
             raise ConfigError("a backfill needs `since`")
         since = asked.since
         return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.backfill(since)))}
 
     async def track(request: Request) -> Any:
-        asked = await _asked(request)
+        asked = await _asked(request, Asked)
         row = await daemon.attempt(asked.source, lambda polled: polled.track(asked.refs))
         tracked = await daemon.store.tracked(asked.source)
         return {"row": asdict(row), "tracked": {handle: asdict(each) for handle, each in tracked.items()}}
 
     async def coverage(request: Request) -> Any:
-        asked = await _asked(request)
+        asked = await _asked(request, Asked)
         row, days = await daemon.attempt(asked.source, lambda polled: polled.coverage())
         return {"row": asdict(row), "days": days, "doubled": await daemon.store.audit()}
 
@@ -70,14 +87,14 @@ def routes(daemon: Daemon) -> list[Route]:
         Route("/status", _told(status)),
         *(
             Route(f"/{work.__name__}", _told(work), methods=["POST"])
-            for work in (reload, publish, backup, sync, backfill, track, coverage)
+            for work in (reload, publish, backup, rebuild, sync, backfill, track, coverage)
         ),
     ]
 
 
-async def _asked(request: Request) -> Asked:
+async def _asked(request: Request, kind: type[M]) -> M:
     try:
-        return Asked.model_validate_json(await request.body())
+        return kind.model_validate_json(await request.body())
     except ValidationError as error:
         raise ConfigError(
             f"the daemon is of another version than this command: {error.error_count()} fields differ"

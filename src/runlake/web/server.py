@@ -85,7 +85,7 @@ def _server(app: Starlette) -> _Server:
 
 
 def _hosts(host: str) -> list[str]:
-    """On loopback only our own names are answered: a page in somebody's browser may have a name of its own point here."""
+    """On loopback only our own names are answered: a page in a browser may have a name of its own point here."""
     try:
         local = ip_address(host).is_loopback
     except ValueError:

@@ -31,6 +31,9 @@ PATIENCE_S = 5.0
 _RETRY_AFTER_S = 5
 _PORTION = 256 * 1024
 
+_TEXT = ("text/plain", "application/x-www-form-urlencoded")
+"""The second is what `curl --data` calls whatever it sends."""
+
 MEDIA_TYPES = {
     AnswerFormat.JSON: "application/json",
     AnswerFormat.CSV: "text/csv; charset=utf-8",
@@ -170,7 +173,7 @@ def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> 
 
 async def _query(request: Request) -> str:
     media_type = request.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
-    if media_type not in ("text/plain", "application/json"):
+    if media_type not in (*_TEXT, "application/json"):
         raise HTTPException(415, 'send the query as text/plain, or {"query": "SELECT …"} as application/json')
     body = bytearray()
     async for portion in request.stream():
@@ -179,7 +182,7 @@ async def _query(request: Request) -> str:
             raise TooLarge(f"a request may have {MOST_BODY:,} bytes at most")
     try:
         text = body.decode()
-        return text if media_type == "text/plain" else _of_json(text)
+        return text if media_type in _TEXT else _of_json(text)
     except UnicodeDecodeError:
         raise ConfigError("the request is not UTF-8 text") from None
 
