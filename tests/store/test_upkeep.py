@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import duckdb
 import pytest
 
 from runlake.errors import ConfigError, StoreError
-from runlake.model import Run, RunStatus, StatusTable, run_key
+from runlake.model import Run, RunStatus, StatusTable, Step, run_key
 from runlake.store import Batch, Books, Store, Sync, files, place, published_path, restore
 from runlake.store.database import connect
 
@@ -339,6 +340,30 @@ async def test_an_intact_ledger_is_rebuilt_to_itself(store: Store, ledger: Path)
     assert await store.rebuild() == NOTHING
 
 
+async def test_what_the_history_does_not_hold_of_a_run_is_left_as_it_is(store: Store) -> None:
+    for hour, word in enumerate(("queued", "running")):
+        step = Step(step_id="a", vendor_status=word)
+        seen = replace(run(1, "running"), steps=[step], updated_at=T0 + hour * DAY, pipeline_name=f"name {hour}")
+        await put(store, T0 + hour * DAY, seen)
+    assert await ask(store, "SELECT count(*) FROM run_history") == [(1,)]
+    query = "SELECT pipeline_name, updated_at, observed_at, steps_hash FROM rl.runs"
+    before = await ask(store, query)
+    assert await store.rebuild() == NOTHING
+    assert await ask(store, query) == before
+    await ask(store, "UPDATE rl.runs SET status = 'failed'")
+    assert (await store.rebuild())[0]["changed"] == 1
+    assert await ask(store, "SELECT status FROM runs") == [("running",)]
+    assert (await ask(store, query))[0][-1] == before[0][-1]
+
+
+async def test_an_open_run_that_vanished_is_not_watched_again(store: Store) -> None:
+    await put(store, T0, run(1, "running"))
+    books = Books(a_sync(1, T0 + DAY), vanished=[(run_key("s", run(1).ref), T0, T0 + DAY, "GET /runs/r1")])
+    await store.commit(Batch("s", "v", WORDS, WORDS), books)
+    assert await ask(store, "SELECT count(*) FROM rl.watched") == [(0,)]
+    assert await store.rebuild() == NOTHING
+
+
 async def test_what_was_lost_doubled_or_altered_is_made_again_from_the_history(store: Store, tmp_path: Path) -> None:
     await put(store, T0, run(1, "running"), run(2, "queued"), run(3), run(4), run(5, "running"), run(6))
     await put(store, T0 + DAY, run(2), run(5, "queued"))
@@ -414,10 +439,11 @@ async def test_stored_runs_are_mapped_anew_after_their_payloads_and_snapshots_we
 
 
 async def test_syncs_that_changed_nothing_go_and_what_tells_of_trouble_or_of_runs_stays(store: Store) -> None:
-    await put(store, T0, run(1), number=1)
+    await put(store, T0, run(1, "running"), number=1)
     await put(store, T0 + DAY, number=2)
     await put(store, T0 + 2 * DAY, number=3, outcome="failed")
-    await put(store, T0 + 3 * DAY, run(1), number=4)
+    await put(store, T0 + 3 * DAY, run(1, "running"), number=4)
+    await put(store, T0 + 3.5 * DAY, run(1), number=6)
     await put(store, T0 + 4 * DAY, number=5)
     health = await ask(store, "FROM source_health")
     assert (await store.prune(books_before=T0 + 99 * DAY)).syncs == 2
@@ -425,6 +451,7 @@ async def test_syncs_that_changed_nothing_go_and_what_tells_of_trouble_or_of_run
         ("1", "ok"),
         ("3", "failed"),
         ("5", "ok"),
+        ("6", "ok"),
     ]
     assert await ask(store, "FROM source_health") == health
     assert await ask(store, "SELECT count(*) FROM run_history ANTI JOIN rl.syncs USING (sync_id)") == [(0,)]
@@ -441,11 +468,12 @@ async def test_the_last_good_sync_stays_however_long_ago_it_was(store: Store) ->
 
 async def test_of_comparisons_with_the_vendors_list_the_last_of_each_day_stays(store: Store) -> None:
     await put(store, T0, run(1))
+    await store.compare("s", [(run_key("s", run(2).ref), "p", "r2", T0 - DAY)], T0)
     listed = [(run_key("s", run(1).ref), "p", "r1", T0)]
     for day in range(3):
         await store.compare("s", listed, T0 + day * DAY)
     assert (await store.prune(books_before=T0 + 1.5 * DAY)).comparisons == 2
-    assert await ask(store, "SELECT checked_at FROM coverage") == [(T0 + 2 * DAY,)]
+    assert await ask(store, "SELECT checked_at FROM coverage ORDER BY day") == [(T0,), (T0 + 2 * DAY,)]
 
 
 async def test_a_sync_waits_for_a_portion_and_not_for_the_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -714,6 +742,7 @@ def test_a_network_file_system_is_told_by_its_mount(tmp_path: Path, monkeypatch:
         "/dev/vda / ext4 rw 0 0\n"
         f"filer:/export {str(folder).replace(' ', chr(92) + '040')} nfs4 rw 0 0\n"
         f"/dev/vdb {tmp_path}/my ext4 rw 0 0\n"
+        f"/dev/vdc {tmp_path} ext4 rw 0 0\n"
     )
     monkeypatch.setattr(place, "_MOUNTS", mounts)
     assert place.network_filesystem(folder / "ledger.duckdb") == "nfs4"
