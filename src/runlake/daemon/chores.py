@@ -73,7 +73,7 @@ class Chores:
         every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         if any(polled.last is None for polled in daemon.sources.values()):
             every = min(every, timedelta(seconds=5))  # first syncs are looked forward to
-        at = max(now, (self.as_of or now - every) + every)
+        at = min(max(now, (self.as_of or now - every) + every), now + every)  # the clock may have been set back since
         planned = daemon.scheduler.get_job("publish")
         if planned is None or at < planned.next_run_time:
             daemon.at("publish", at, self._publish)
@@ -94,6 +94,8 @@ class Chores:
         await self._daemon.store.publish(as_of)
         self.publish_s = time.perf_counter() - began
         self.published += 1
+        if self.publish_error is not None:
+            log.info("publish.recovered")
         self.publish_error = None
         if self.as_of is None:
             log.info("ledger.published", seconds=round(self.publish_s, 2))

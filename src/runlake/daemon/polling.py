@@ -86,7 +86,8 @@ class Polled:
         self.next_sync_at = now
         if failures and last_at is not None:
             # A restart is no reason to ask a vendor that refuses us any sooner.
-            self.next_sync_at = max(now, cadence.next_sync(source, last_at, failures=failures, quiet=timedelta()))
+            since = min(last_at, now)  # the clock may have been set back since
+            self.next_sync_at = max(now, cadence.next_sync(source, since, failures=failures, quiet=timedelta()))
         self.next_follow_at: datetime | None = None
         self.next_coverage_at: datetime | None = None
 
@@ -110,7 +111,7 @@ class Polled:
         """Raises StoreError."""
         source = self.source
         # Should this attempt never end well: not at once again.
-        self.next_sync_at = self._shared.now() + source.every
+        self.next_sync_at = unless_wanted = self._shared.now() + source.every
         row = await self._attempt("sync", engine.sync, self._one)
         now = self._shared.now()
         first, self.last = self.last is None, row
@@ -120,7 +121,8 @@ class Polled:
             log.info("source.synced", source=self.name, **facts, requests=row.requests, sync_id=row.sync_id)
         if row.new_runs or row.changed_runs or row.vanished_runs or row.open_runs:
             self._news_at = now
-        self.next_sync_at = self._jittered(now, self._next_sync(now, row))
+        if self.next_sync_at == unless_wanted:  # else somebody has brought it forward meanwhile
+            self.next_sync_at = self._next_sync(now, row)
         await self._plan_follow()
         return row
 
@@ -212,9 +214,9 @@ class Polled:
         source = self.source
         at = cadence.next_sync(source, now, failures=self.failures, quiet=now - self._news_at)
         if row.open_runs and not self.failures and not source.cron and not can(source.connector_type(), "run"):
-            return now + source.soonest  # its open runs are seen in its lists only
+            at = now + source.soonest  # its open runs are seen in its lists only
         wait = self._budget.wait_s(now.timestamp()) if self._budget else 0.0
-        return max(at, now + timedelta(seconds=wait))
+        return max(self._jittered(now, at), now + timedelta(seconds=wait))
 
     def _jittered(self, now: datetime, at: datetime) -> datetime:
         if self.source.cron and not self.failures:
