@@ -24,7 +24,7 @@ from benchmarks import table
 
 Figures = dict[str, Any]
 
-DAEMON = ("day",)
+DAEMON = ("day", "readers")
 
 STAGES = {
     "a": "fetch the pages",
