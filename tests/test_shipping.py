@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli.conftest import start
 from runlake.config import load
@@ -23,6 +24,7 @@ from runlake.daemon import Daemon
 from runlake.store import Store
 
 ROOT = Path(__file__).parents[1]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 UNIT = ROOT / "config" / "runlake.service"
 
 
@@ -98,6 +100,36 @@ def test_the_unit_gives_the_daemon_the_time_that_it_takes() -> None:
     assert int(unit["WatchdogSec"]) >= 3 * 10, "three signs of life may be missed"
     assert int(unit["TimeoutStopSec"]) > 10, "it ends within ten seconds"
     assert unit["RestartPreventExitStatus"] == "2", "a mistake in the config"
+
+
+# --- docs/operations.md -----------------------------------------------------------------------------------------------
+
+
+def test_every_event_of_the_log_is_explained_and_no_other() -> None:
+    logged = re.compile(r'\blog\.(?:info|warning|error)\(\s*"([a-z_]+\.[a-z_]+)"')
+    said = {name for file in (ROOT / "src").rglob("*.py") for name in logged.findall(file.read_text())}
+    table = OPERATIONS.split("| Event |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+\.[a-z_]+)`", table)) == said
+
+
+def test_the_config_shown_loads_and_the_alerts_ask_for_metrics_that_there_are(tmp_path: Path) -> None:
+    def block(language: str) -> list[str]:
+        return re.findall(rf"^```{language}\n(.*?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL)
+
+    path = tmp_path / "runlake.toml"
+    for text in block("toml"):
+        path.write_text(text)
+        assert load(path).source
+    metrics = (ROOT / "src" / "runlake" / "web" / "metrics.py").read_text()
+    rules = [
+        rule["expr"]
+        for text in block("yaml")
+        for group in yaml.safe_load(text).get("groups", [])
+        for rule in group["rules"]
+    ]
+    for name in re.findall(r"runlake_\w+", " ".join(rules)):
+        assert f'"{name}"' in metrics
+    assert len(rules) >= 8
 
 
 # --- what a service manager is told ----------------------------------------------------------------------------------
