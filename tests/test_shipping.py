@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from cli.conftest import start
+from runlake import __version__
 from runlake.config import load
 from runlake.daemon import Daemon
 from runlake.store import Store
@@ -49,6 +50,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> 
         [licence] = [name for name in opened.namelist() if name.endswith("/licenses/LICENSE")]
         assert opened.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert packed == ours
+    assert wheel.name == f"runlake-{__version__}-py3-none-any.whl"
     for kind in ("py.typed", "store/schema/0001_", "store/views/runs.sql"):
         assert any(name.startswith(f"runlake/{kind}") for name in packed), kind
 
