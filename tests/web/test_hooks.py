@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -273,6 +274,25 @@ async def test_hints_that_are_shuffled_doubled_and_lost_leave_the_same_tables(
     _, hinted = await side_by_side(serve_daemon, vendors, vendor, hooked(vendor), hinting)
     kinds = hinted.daemon.sources[vendor].tally.attempts
     assert kinds["hint", "ok"] > 5, kinds
+
+
+async def test_runs_that_are_there_and_not_polled_are_not_asked_for(
+    vendors: Vendors, hooked: Callable[..., str], serve_daemon: Serve
+) -> None:
+    projects = vendors.emulator.settings("clarifeye", vendors.base_url)["projects"]
+    only = re.sub(r"projects = .*", f'projects = ["{projects[0]}"]', hooked())
+    elsewhere = [run for run in vendors.emulator.truth("clarifeye") if not run.pipeline_id.startswith(projects[0])]
+    assert elsewhere
+    async with serve_daemon(only) as served:
+        await served.sync()
+        before = await tables(served)
+        vendors.emulator.clarifeye.requests.reset()
+        assert (await hint(served, {"runs": [named(run) for run in elsewhere[:3]]})).status_code == 202
+        await served.hints_read()
+        assert vendors.emulator.clarifeye.requests == []
+        assert await tables(served) == before
+        [row] = await served.ask("FROM rl.syncs WHERE kind = 'hint'")
+        assert row["notes"] == ["3 of 3 hints name runs that this source does not poll"]
 
 
 @pytest.mark.parametrize("vendor", ["clarifeye", "esper", "airflow"])
