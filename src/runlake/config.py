@@ -286,7 +286,9 @@ def _there_is(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"there is {close[0]}"
-    return f"there are {', '.join(sorted(known))}" if known else "there are none"
+    if not known:
+        return "there are none"
+    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(sorted(known))}"
 
 
 def _with_place(error: tomllib.TOMLDecodeError, text: str) -> str:

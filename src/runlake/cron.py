@@ -35,7 +35,7 @@ def trigger(text: str) -> CronTrigger:
 def next_after(text: str, now: datetime) -> datetime:
     """The first of its times after `now`, in UTC.
 
-    Where clocks go forward, a time that is left out counts as its hour later. Where they go back, a fixed hour that comes
+    Where clocks go forward, a time that is left out comes an hour later. Where they go back, a fixed hour that comes
     twice is taken once, and "every so often" goes on every so often: as cron(8) has it.
     """
     when, every_hour = trigger(text), text.split()[1].startswith("*")

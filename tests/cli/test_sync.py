@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from runlake.emulator import Fault, Faults
 from runlake.sync import Network
 
 from .conftest import Command, Vendors, configure, run, start
+from .daemons import ANYWHERE, polling
 
 
 @pytest.fixture(autouse=True)
@@ -275,19 +277,23 @@ def test_coverage_compares_pipeline_by_pipeline(project: Path, vendors: Vendors,
     assert "source clinia: its vendor documents no list to compare with" in done.err
 
 
-def test_a_remap_can_be_tried_before_it_is_done(project: Path, vendors: Vendors, runlake: Command) -> None:
-    configure(project, vendors.table("clarifeye", project))
-    runlake("sync")
-    configure(project, vendors.table("clarifeye", project, more='statuses = { completed = "skipped" }'))
-    skipped = "SELECT count(*) AS n FROM runs WHERE status = 'skipped'"
-    tried = runlake("remap", "--dry-run", "--format", "json")
-    [change] = tried.json()
-    assert (change["before"], change["after"]) == ("succeeded", "skipped")
-    assert "nothing was changed" in tried.err
-    assert runlake("sql", skipped, "--format", "json").json() == [{"n": 0}]
-    assert runlake("remap").code == 0
-    assert runlake("sql", skipped, "--format", "json").json() == [{"n": change["rows"]}]
-    assert "nothing changes" in runlake("remap").err
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_remap_can_be_tried_before_it_is_done(
+    project: Path, vendors: Vendors, runlake: Command, daemon: bool
+) -> None:
+    configure(project, ANYWHERE, vendors.table("clarifeye", project))
+    with polling(project) if daemon else nullcontext():
+        assert runlake("sync").code == 0
+        configure(project, ANYWHERE, vendors.table("clarifeye", project, more='statuses = { completed = "skipped" }'))
+        skipped = "SELECT count(*) AS n FROM runs WHERE status = 'skipped'"
+        tried = runlake("remap", "--dry-run", "--format", "json")
+        [change] = tried.json()
+        assert (change["before"], change["after"]) == ("succeeded", "skipped")
+        assert "nothing was changed" in tried.err
+        assert runlake("sql", skipped, "--format", "json").json() == [{"n": 0}]
+        assert runlake("remap").code == 0
+        assert runlake("sql", skipped, "--format", "json").json() == [{"n": change["rows"]}]
+        assert "nothing changes" in runlake("remap").err
 
 
 def test_secrets_are_in_no_file_that_a_sync_leaves(project: Path, vendors: Vendors, runlake: Command) -> None:

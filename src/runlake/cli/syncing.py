@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from time import monotonic
 from typing import Any
 
+from runlake import sync as engine
 from runlake.cli import SOURCE_FAILED, show
 from runlake.cli.advice import advice
 from runlake.cli.once import Done, Go, side_by_side
@@ -17,6 +18,7 @@ from runlake.cli.show import Format
 from runlake.config import Config, Source
 from runlake.connector import can
 from runlake.errors import ConfigError
+from runlake.http import DaemonClient
 from runlake.store import Store, Sync, Tracked
 from runlake.sync import Clock, utc_now
 
@@ -138,19 +140,17 @@ def _by_pipeline(days: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def remap(config: Config, format_: Format, *, dry_run: bool) -> None:
     columns = ("source", "level", "vendor_status", "before", "after", "rows")
 
-    async def work() -> list[tuple[Any, ...]]:
-        changes: list[tuple[Any, ...]] = []
+    async def work() -> list[dict[str, Any]]:
+        async with DaemonClient(config.database) as client:
+            if await client.running():
+                return list((await client.post("/remap", {"dry_run": dry_run}))["changes"])
         async with Store(config.database) as store:
-            at = utc_now()
-            for source in config.source:
-                vendor = source.connector_type().name
-                for change in await store.remap(source.name, vendor, source.tables(), at, dry_run=dry_run):
-                    changes.append((source.name, *(change[name] for name in columns[1:])))
+            changes = await engine.remap(config.source, store, utc_now(), dry_run=dry_run)
             if not dry_run:
-                await store.publish(at)
+                await store.publish(utc_now())
         return changes
 
-    changes = asyncio.run(work())
+    changes = [tuple(change[name] for name in columns) for change in asyncio.run(work())]
     if changes or format_ is Format.JSON:
         show.rows(columns, changes, format_)
     if not changes:

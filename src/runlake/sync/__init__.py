@@ -25,7 +25,7 @@ from runlake.sync import by_id, history, walk
 from runlake.sync.attempt import Attempt
 from runlake.sync.intake import Clock, Progress, batch_for
 
-__all__ = ["Clock", "Network", "Progress", "backfill", "coverage", "follow", "hinted", "sync", "utc_now"]
+__all__ = ["Clock", "Network", "Progress", "backfill", "coverage", "follow", "hinted", "remap", "sync", "utc_now"]
 
 
 def utc_now() -> datetime:
@@ -157,6 +157,16 @@ async def coverage(
 
     row = await _attempt("coverage", source, store, work, network or Network(), now, progress)
     return row, compared
+
+
+async def remap(sources: Sequence[Source], store: Store, at: datetime, *, dry_run: bool) -> list[dict[str, Any]]:
+    """Applies the sources' mappings to stored history, or tells what that would change: rows with source, level,
+    vendor_status, before, after and rows."""
+    return [
+        {"source": source.name, **change}
+        for source in sources
+        for change in await store.remap(source.name, source.connector_type().name, source.tables(), at, dry_run=dry_run)
+    ]
 
 
 async def _attempt(

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from runlake import __version__
+from runlake import sync as engine
+from runlake.config import load
 from runlake.daemon import Daemon
 from runlake.errors import ConfigError, RunlakeError
 from runlake.formats import json_text
@@ -38,7 +40,9 @@ class Kept(BaseModel):
     target: Path
 
 
-class Rebuilt(BaseModel):
+class Tried(BaseModel):
+    """Something that can be tried before it is done."""
+
     dry_run: bool
 
 
@@ -57,9 +61,18 @@ def routes(daemon: Daemon) -> list[Route]:
         return {"bytes": await daemon.store.backup(kept.target)}
 
     async def rebuild(request: Request) -> Any:
-        rebuilt = await daemon.store.rebuild(dry_run=(await _asked(request, Rebuilt)).dry_run)
+        rebuilt = await daemon.store.rebuild(dry_run=(await _asked(request, Tried)).dry_run)
         await daemon.chores.publish()
         return {"tables": rebuilt}
+
+    async def remap(request: Request) -> Any:
+        """By the file as it is now, which the daemon may not have read again yet."""
+        dry_run = (await _asked(request, Tried)).dry_run
+        changes = await engine.remap(load(daemon.path).source, daemon.store, daemon.now(), dry_run=dry_run)
+        if not dry_run:
+            daemon.reload()
+            await daemon.chores.publish()
+        return {"changes": changes}
 
     async def sync(request: Request) -> Any:
         asked = await _asked(request, Asked)
@@ -87,7 +100,7 @@ def routes(daemon: Daemon) -> list[Route]:
         Route("/status", _told(status)),
         *(
             Route(f"/{work.__name__}", _told(work), methods=["POST"])
-            for work in (reload, publish, backup, rebuild, sync, backfill, track, coverage)
+            for work in (reload, publish, backup, rebuild, remap, sync, backfill, track, coverage)
         ),
     ]
 
