@@ -37,6 +37,13 @@ class Secret:
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._kind, self._where)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both name the same place; what lies there is not looked at."""
+        return isinstance(other, Secret) and (self._kind, self._where) == (other._kind, other._where)
+
+    def __hash__(self) -> int:
+        return hash((self._kind, self._where))
+
     def reveal(self) -> str:
         if self._value is None:
             self._value = self._read()

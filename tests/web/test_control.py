@@ -227,3 +227,19 @@ def test_a_reload_of_a_bad_file_is_one_line_and_the_daemon_goes_on(
         assert (same.code, same.out, same.err) == (0, "", "the sources are as they were\n")
     gone = runlake("reload")
     assert (gone.code, "no daemon runs on ledger.duckdb" in gone.err) == (2, True)
+
+
+async def test_a_reload_of_the_same_file_asks_no_vendor_and_takes_a_new_secret(
+    vendors: Vendors, folder: Path, serve_daemon: Serve
+) -> None:
+    (folder / "hook").write_text("first")
+    hook = f'hook = {{ secret = {{ file = "{folder}/hook" }} }}'
+    async with serve_daemon(vendors.table("clarifeye", folder, more=hook)) as served:
+        await served.sync()
+        polled = served.daemon.sources["clarifeye"]
+        planned = polled.next_sync_at
+        assert polled.source.hook is not None
+        assert polled.source.hook.secret.reveal() == "first"
+        (folder / "hook").write_text("second")
+        assert served.daemon.reload() == []
+        assert (polled.source.hook.secret.reveal(), polled.next_sync_at) == ("second", planned)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from runlake.config import Config, Source, load
+from runlake.config import Config, load
 from runlake.daemon.cadence import SOON
 from runlake.daemon.chores import Chores
 from runlake.daemon.notify import notify
@@ -136,15 +136,16 @@ class Daemon:
         after = {source.name: source for source in config.source}
         self.config = config
         changes = []
-        for name in before.keys() - after.keys():
+        for name in sorted(before.keys() - after.keys()):
             self._unpoll(name)
             changes.append(f"{name} is polled no more; its history stays")
         for name, source in after.items():
             if name not in before:
                 self._poll(Polled(source, self.shared))
                 changes.append(f"{name} is new")
-            elif source != before[name]:
-                self.sources[name].source = source
+                continue
+            self.sources[name].source = source  # with its secrets unread, whether or not it has changed
+            if source != before[name]:
                 self.sources[name].next_sync_at = self.now()
                 self._schedule(self.sources[name])
                 changes.append(f"{name} has changed")
@@ -296,22 +297,21 @@ class Daemon:
         jumped = (wall - self._clocks[0]) - (steady - self._clocks[1])
         self._clocks = (wall, steady)
         if abs(jumped) > JUMP and not self._paused:
-            # The scheduler sleeps by the steady clock towards instants of the other.
-            log.warning("clock.jumped", seconds=round(jumped))
-            for polled in self.sources.values():
-                polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.latest)
-                self._schedule(polled)
-            self.chores.begin()
-            self.scheduler.wakeup()
+            self._clock_jumped(jumped)
         if self.ledger_error is not None or not self.overdue():  # a restart would not mend the ledger
             notify("WATCHDOG=1")
         self._beating = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
-    # -- what others may ask
+    def _clock_jumped(self, seconds: float) -> None:
+        """The scheduler sleeps by the steady clock towards instants of the other."""
+        log.warning("clock.jumped", seconds=round(seconds))
+        for polled in self.sources.values():
+            polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.latest)
+            self._schedule(polled)
+        self.chores.begin()
+        self.scheduler.wakeup()
 
-    def select(self, names: Sequence[str]) -> list[Source]:
-        """Raises ConfigError for a source that is not there."""
-        return self.config.select(list(names))
+    # -- what others may ask
 
     def status(self) -> dict[str, Any]:
         """How the daemon stands, as JSON has it: what is planned, under way and waited for."""
