@@ -93,7 +93,7 @@ async def test_what_is_asked_wrongly_is_told_as_it_would_be_without_a_daemon(
     vendors: Vendors, folder: Path, serve_daemon: Serve
 ) -> None:
     async with serve_daemon(vendors.table("clarifeye", folder)) as served, asking(served) as (client, _):
-        with pytest.raises(ConfigError, match="no source 'nope' in the config; there are clarifeye"):
+        with pytest.raises(ConfigError, match="no source 'nope' in the config; there is clarifeye"):
             await client.post("/sync", {"source": "nope"})
         with pytest.raises(ConfigError, match="another version than this command"):
             await client.post("/sync", {"source": "clarifeye", "colour": "red"})
@@ -187,7 +187,9 @@ def test_commands_beside_a_daemon_do_what_they_do_without_one(here: Path, vendor
         assert all(row["missing"] == 0 for row in done.json())
         [count] = runlake("sql", "--fresh", "SELECT count(*) AS n FROM runs", "--format", "json").json()
         assert count["n"] > len([run for run in vendors.emulator.truth("clarifeye") if run.visible])
-        refused = runlake("remap")
+        assert runlake("remap").code == 0
+        assert runlake("backup", "kept.duckdb").code == 0
+        refused = runlake("restore", "kept.duckdb")
         assert (refused.code, refused.err.count("\n")) == (3, 1)
         assert f"in use by process {daemon.process.pid}" in refused.err
     asyncio.run(_opened(here))
