@@ -65,9 +65,9 @@ class Chores:
         self._plan_publish()
 
     def _plan_publish(self) -> None:
-        if self._changed is None:
-            return
         now, daemon = self._daemon.now(), self._daemon
+        if self._changed is None or not daemon.scheduler.running:  # in the end there is only the last publish
+            return
         every = daemon.config.daemon.publish_every * (1 if self._changed == "rows" else STAMPS)
         every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         if any(polled.last is None for polled in daemon.sources.values()):
