@@ -2,7 +2,7 @@
 
 `python -m benchmarks store`: what a commit costs on a large ledger. `python -m benchmarks publish`: what a copy of it
 for readers costs. Sizes are flags; nothing here judges a time.
-`python -m benchmarks day`: of the daemon; `--help` after the word tells its flags.
+`python -m benchmarks day|soak|readers|idle`: of the daemon; `--help` after the word tells its flags.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks import table
 
 Figures = dict[str, Any]
 
-DAEMON = ("day", "readers")
+DAEMON = ("day", "soak", "readers", "idle")
 
 STAGES = {
     "a": "fetch the pages",
