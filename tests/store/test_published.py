@@ -21,7 +21,7 @@ import pytest
 from runlake.errors import StoreError
 from runlake.model import Run, RunStatus, StatusTable, Step, run_key
 from runlake.store import Batch, Books, Store, Sync, books, mapping, open_published, periods, published, published_path
-from runlake.store.database import FREE_FLOOR, VIEWS, connect
+from runlake.store.database import FREE_FLOOR, VIEWS, connect, transaction
 from runlake.store.published import Published, published_periods
 from runlake.store.writer import write
 
@@ -61,13 +61,13 @@ class Ledger:
             batch.add(run_key("s", run.ref), run, at, "list", "GET /runs")
         row = Sync(sync_id=str(random_uuid()), source="s", vendor="v", kind="sync", started_at=at, outcome="ok")
         kept = Books(row, vanished=[(run_key("s", run.ref), created, at, "GET /run") for run, created in gone])
-        with periods.transaction(self.con):
+        with transaction(self.con):
             write(self.con, batch, row.sync_id)
             books.keep(self.con, kept)
 
     def map(self, **changed: RunStatus) -> None:
         tables = {level: (WORDS, StatusTable(changed)) for level in ("run", "step")}
-        with periods.transaction(self.con):
+        with transaction(self.con):
             mapping.put(self.con, "s", "v", tables)
             mapping.remap(self.con, "s", NOW)
 
@@ -220,7 +220,7 @@ def test_a_late_change_has_its_period_written_anew_and_no_other(ledger: Ledger, 
 
 def test_a_change_that_is_rolled_back_touches_nothing(ledger: Ledger) -> None:
     ledger.publish()
-    with pytest.raises(ZeroDivisionError), periods.transaction(ledger.con):
+    with pytest.raises(ZeroDivisionError), transaction(ledger.con):
         periods.touch(ledger.con, "SELECT DATE '2026-05-01'")
         raise ZeroDivisionError
     before = ledger.names()

@@ -22,7 +22,7 @@ from runlake.store import coverage as _coverage
 from runlake.store.books import Books, FeedState, SourceState, Sync, Tracked, Watched
 from runlake.store.compaction import Compacted
 from runlake.store.copies import Restored, restore
-from runlake.store.database import connect, require_space, require_there, translated
+from runlake.store.database import connect, require_space, require_there, transaction, translated
 from runlake.store.place import Identity, identity, is_same, network_filesystem, require_same
 from runlake.store.published import open_published, published_path
 from runlake.store.retention import BOOKS_KEPT, Pruned
@@ -111,14 +111,8 @@ class Store:
         def whole() -> T:
             con = self._connection
             require_space(self.path)
-            con.execute("BEGIN")
-            try:
-                result = work(con)
-                con.execute("COMMIT" if keep else "ROLLBACK")
-            except BaseException:
-                _roll_back(con)
-                raise
-            return result
+            with transaction(con, keep=keep):
+                return work(con)
 
         return await self._do(whole)
 
@@ -295,11 +289,3 @@ class Store:
             return compacted
 
         return await self._do(work)
-
-
-def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
-    try:
-        con.execute("ROLLBACK")
-    except duckdb.Error:
-        # A full disk or a fatal error has ended the transaction already; the first error is the one to tell.
-        return

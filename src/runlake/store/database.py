@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.resources import files
@@ -74,6 +74,19 @@ def recovery(path: Path) -> str:
 
 
 @contextmanager
+def transaction(con: duckdb.DuckDBPyConnection, *, keep: bool = True) -> Iterator[None]:
+    """Commits what is done within, or undoes it: where that fails, or is not to be kept."""
+    con.execute("BEGIN")
+    try:
+        yield
+        con.execute("COMMIT" if keep else "ROLLBACK")
+    except BaseException:
+        with suppress(duckdb.Error):  # where a full disk has ended it already, the first error is the one to tell
+            con.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
 def translated(path: Path, damaged: str | None = None) -> Iterator[None]:
     """DuckDB's errors as one line each that says how to recover; `damaged` says it of a file that is not the ledger
     itself and cannot be read."""
@@ -136,18 +149,19 @@ def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     if 0 < have < newest:
         con.execute("CHECKPOINT lake")
         copy(path, path.with_name(f"{path.name}.schema-{have}.bak"))
-    con.execute("BEGIN")
-    con.execute(
-        "CREATE TABLE IF NOT EXISTS main.schema_version "
-        "(version INTEGER, applied_at TIMESTAMPTZ, runlake VARCHAR, views VARCHAR)"
-    )
-    for version in sorted(set(steps) - set(range(have + 1))):
-        con.execute(steps[version])
-    for view in views:
-        con.execute(view)
-    _comment_inherited_columns(con)
-    con.execute("INSERT INTO main.schema_version VALUES (?, ?, ?, ?)", [newest, datetime.now(UTC), __version__, digest])
-    con.execute("COMMIT")
+    with transaction(con):
+        con.execute(
+            "CREATE TABLE IF NOT EXISTS main.schema_version "
+            "(version INTEGER, applied_at TIMESTAMPTZ, runlake VARCHAR, views VARCHAR)"
+        )
+        for version in sorted(set(steps) - set(range(have + 1))):
+            con.execute(steps[version])
+        for view in views:
+            con.execute(view)
+        _comment_inherited_columns(con)
+        con.execute(
+            "INSERT INTO main.schema_version VALUES (?, ?, ?, ?)", [newest, datetime.now(UTC), __version__, digest]
+        )
 
 
 def _views() -> list[str]:

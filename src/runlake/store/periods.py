@@ -14,14 +14,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from runlake.store.database import transaction
 
 OPEN_FOR = timedelta(days=4)
 """As far as a sweep looks back by default, and a day more."""
@@ -196,15 +197,3 @@ def safe(path: Path) -> int:
         return os.fstat(opened).st_size
     finally:
         os.close(opened)
-
-
-@contextmanager
-def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        with suppress(duckdb.Error):  # where a full disk has ended it already, the first error is the one to tell
-            con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")

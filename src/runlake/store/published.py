@@ -24,9 +24,9 @@ from typing import Literal
 import duckdb
 
 from runlake.errors import StoreError
-from runlake.store.database import FREE_FLOOR, connect, published_path, translated
+from runlake.store.database import FREE_FLOOR, connect, published_path, transaction, translated
 from runlake.store.files import copy
-from runlake.store.periods import SPLIT, files, midnight, safe, settle, standing, text, texts, touch, transaction, write
+from runlake.store.periods import SPLIT, files, midnight, safe, settle, standing, text, texts, touch, write
 
 __all__ = ["Published", "open_published", "publish", "published_path", "published_periods", "touch"]
 
