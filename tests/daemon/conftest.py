@@ -95,18 +95,20 @@ def account(stage: Stage, folder: Path) -> Account:
 
 
 class Gate:
-    """An ASGI app before another, which lets so many requests through, then none until it is opened."""
+    """An ASGI app before another, which lets so many requests through, then none until it is opened. `only` those
+    below a path count and wait."""
 
-    def __init__(self, scene: ASGIApp, requests: int) -> None:
-        self.scene, self.left = scene, requests
+    def __init__(self, scene: ASGIApp, requests: int, *, only: str = "/") -> None:
+        self.scene, self.left, self.only = scene, requests, only
         self.reached, self._opened = threading.Event(), threading.Event()
 
     def open(self) -> None:
         self._opened.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.left -= 1
-        if self.left < 0:
+        counts = scope["path"].startswith(self.only)
+        self.left -= counts
+        if counts and self.left < 0:
             self.reached.set()
             await asyncio.to_thread(self._opened.wait, WITHIN)
         await self.scene(scope, receive, send)
@@ -217,30 +219,47 @@ def until(holds: Callable[[], Any], what: str) -> Any:
     return found
 
 
+async def soon(holds: Callable[[], Any]) -> None:
+    """For what another task of this loop does."""
+    async with asyncio.timeout(WITHIN):
+        while not holds():  # noqa: ASYNC110 (there is no event for it)
+            await asyncio.sleep(0.005)
+
+
 @dataclass
 class Rehearsal:
     """A daemon in this process, whose jobs the test runs, one after the other, each at its time."""
 
-    daemon: Daemon
+    daemon: Daemon = field(init=False)
     clock: Clock
-    log: LogCapture
+    """The vendors'; ours is `ahead` of it."""
+    ahead: timedelta = timedelta()
+    log: LogCapture = field(default_factory=LogCapture)
     ran: list[tuple[str, datetime]] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets time pass instead."""
+        self.clock.advance(timedelta(seconds=seconds))
+        await asyncio.sleep(0)
 
     def next(self) -> Any:
         return min(self.daemon.scheduler.get_jobs(), key=lambda job: job.next_run_time)
 
     async def run(self, job: Any) -> None:
-        self.clock.set(max(self.clock.now(), job.next_run_time))
+        self.clock.set(max(self.clock.now(), job.next_run_time - self.ahead))
         self.daemon.scheduler.remove_job(job.id)
-        self.ran.append((job.id, self.clock.now()))
+        self.ran.append((job.id, self.now()))
         await job.func(*job.args)
 
     async def pass_by(self, length: timedelta) -> None:
         """Runs what is due until then."""
-        end = self.clock.now() + length
+        end = self.now() + length
         while (job := self.next()).next_run_time <= end:
             await self.run(job)
-        self.clock.set(end)
+        self.clock.set(max(self.clock.now(), end - self.ahead))
 
     def times(self, job: str) -> list[datetime]:
         return [at for name, at in self.ran if name == job]
@@ -250,24 +269,17 @@ class Rehearsal:
 
 
 @asynccontextmanager
-async def rehearsal(
-    path: Path, clock: Clock, *, limits: HttpLimits | None = None, paused: bool = True
-) -> AsyncIterator[Rehearsal]:
-    """On the config at `path`. Whoever would sleep lets the clock pass instead."""
-
-    async def sleep(seconds: float) -> None:
-        clock.advance(timedelta(seconds=seconds))
-        await asyncio.sleep(0)
-
-    log = LogCapture()
+async def rehearsal(path: Path, clock: Clock, *, limits: HttpLimits | None = None) -> AsyncIterator[Rehearsal]:
+    """On the config at `path`."""
+    play = Rehearsal(clock)
     before = structlog.get_config()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, log], cache_logger_on_first_use=False)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, play.log], cache_logger_on_first_use=False)
     config = load(path)
-    network = Network(sleep=sleep, limits=limits or HttpLimits())
+    network = Network(sleep=play.sleep, limits=limits or HttpLimits())
     try:
         async with Store(config.database) as store:
-            daemon = Daemon(path, config, store, network=network, now=clock.now, sleep=sleep, paused=paused)
-            async with daemon.running():
-                yield Rehearsal(daemon, clock, log)
+            play.daemon = Daemon(path, config, store, network=network, now=play.now, sleep=play.sleep, paused=True)
+            async with play.daemon.running():
+                yield play
     finally:
         structlog.configure(**before)

@@ -7,12 +7,14 @@ import os
 import resource
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 
 import duckdb
 
+from cli.conftest import run
 from runlake.store import published_path
 
-from .conftest import Account, Running, configure, until
+from .conftest import WITHIN, Account, Gate, Running, configure, until
 
 Begin = Callable[..., Running]
 
@@ -91,6 +93,31 @@ def test_a_ledger_that_is_replaced_is_gone_on_with(account: Account, begin: Begi
     assert "was replaced by another file" in down(daemon)
     recovered(daemon)
     assert runs(daemon)
+
+
+def test_a_ledger_replaced_by_an_older_one_lacks_nothing_of_what_came_since(account: Account, begin: Begin) -> None:
+    folder = account.folder
+    configure(folder, account.table("clerk"), account.table("esper"))
+    daemon = begin()
+    for vendor in ("clerk", "esper"):
+        daemon.wait_for("source.synced", source=vendor)
+    backup = folder / "backup"
+    assert run("backup", str(backup), cwd=folder).code == 0
+    account.emulator.clock.advance(timedelta(hours=8))
+    for vendor in ("clerk", "esper"):
+        assert daemon.control("POST", "/sync", json={"source": vendor}).json()["row"]["outcome"] == "ok"
+    known = daemon.metric('runlake_new_runs_total{source="clerk"}')[""]
+    account.stage.scene = gate = Gate(account.emulator, requests=0, only="/clerk")
+    assert gate.reached.wait(WITHIN)
+    # As `runlake restore` does: the log of what is no more in the file goes with it.
+    daemon.database.with_name("runlake.duckdb.wal").unlink(missing_ok=True)
+    backup.replace(daemon.database)
+    daemon.wait_for("ledger.recovered")
+    gate.open()
+    account.stage.scene = account.emulator
+    assert daemon.control("POST", "/sync", json={"source": "clerk"}).json()["row"]["outcome"] == "ok"
+    assert daemon.end()[0] == 0
+    assert daemon.published("SELECT count(*) FROM runs WHERE source = 'clerk'") >= [(known,)]
 
 
 def test_a_damaged_ledger_is_not_started_on_and_what_helps_is_said(account: Account, begin: Begin) -> None:

@@ -7,6 +7,7 @@ Every job is a date in the scheduler, set anew when the job has ended: what come
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -46,6 +47,9 @@ TO_THE_END = 6.0
 """Seconds for attempts under way to commit what they have, when the daemon is to end."""
 
 LONGEST_REOPENING = 300.0
+
+_DIGITS = re.compile(r"\d+")
+"""A disk that fills up has fewer bytes free each time: no reason to tell it again."""
 
 
 class Daemon:
@@ -107,14 +111,19 @@ class Daemon:
         if self._beating is not None:
             self._beating.cancel()
         self.scheduler.shutdown(wait=False)
-        tasks = {*self._tasks, *([self._reopening] if self._reopening else [])}
-        for task in tasks:
-            task.cancel()  # an attempt keeps what it has read
-        if tasks:
-            await asyncio.wait(tasks, timeout=TO_THE_END)
+        if self._reopening is not None:
+            self._reopening.cancel()
+        await self._call_off()
         if self.ledger_error is None:
             with suppress(StoreError):
                 await self.chores.last_publish()
+
+    async def _call_off(self) -> None:
+        """Ends what is under way; an attempt keeps what it has read."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=TO_THE_END)
 
     def stop(self) -> None:
         self.stopped.set()
@@ -167,6 +176,7 @@ class Daemon:
             id=job,
             replace_existing=True,
             misfire_grace_time=None,  # however late: better than not at all, and once is enough
+            max_instances=2,  # one that was asked for while another is under way waits for it; more are one too many
         )
 
     def unplan(self, job: str) -> None:
@@ -260,14 +270,15 @@ class Daemon:
         seconds, began = 5.0, self.now()
         while True:
             await self._sleep(seconds)
+            await self._call_off()  # attempts know where another ledger was, should this be another one
             try:
                 await self.store.reopen()
                 await self.store.close_interrupted(self.now())
                 break
             except StoreError as error:
-                if str(error) != self.ledger_error:
-                    self.ledger_error = str(error)
+                if _DIGITS.sub("", str(error)) != _DIGITS.sub("", self.ledger_error or ""):
                     log.error("ledger.down", error=str(error))
+                self.ledger_error = str(error)
                 seconds = min(seconds * 2, LONGEST_REOPENING)
         self.ledger_error = self._reopening = None
         log.info("ledger.recovered", down_s=round((self.now() - began).total_seconds()))
@@ -306,7 +317,8 @@ class Daemon:
         """The scheduler sleeps by the steady clock towards instants of the other."""
         log.warning("clock.jumped", seconds=round(seconds))
         for polled in self.sources.values():
-            polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.latest)
+            # Soon: how far we have seen was told by a clock that was wrong, or is.
+            polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.soonest)
             self._schedule(polled)
         self.chores.begin()
         self.scheduler.wakeup()

@@ -55,6 +55,8 @@ class Network:
         secrets = "\x1f".join([str(connector.settings.base_url), *sign.secrets()])
         # Whoever holds the same credentials draws on the same quota.
         owner = source.owner or blake2b(secrets.encode(), digest_size=16).hexdigest()
+        if self.owners.get(source.name, owner) != owner:
+            self.forget(source.name)  # its secret was renewed
         budget = self.budgets.get(owner)
         if budget is None:
             budget = self.budgets[owner] = Budget(source.requests_per_hour, source.concurrency, source.name)
