@@ -18,7 +18,8 @@ from benchmarks.stored import COMMITTED, as_run, batch, books, edited, fill, que
 from benchmarks.vendor_world import BEFORE, LATER, World
 from runlake.store import Store, published_path
 from runlake.store.database import connect
-from runlake.store.published import Published, publish, touch
+from runlake.store.periods import touch
+from runlake.store.published import Published, publish
 
 LATE = 10
 WHOLE = 1 << 60

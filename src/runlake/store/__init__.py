@@ -22,9 +22,9 @@ from runlake.store import coverage as _coverage
 from runlake.store.books import Books, FeedState, SourceState, Sync, Tracked, Watched
 from runlake.store.compaction import Compacted
 from runlake.store.copies import Restored, restore
-from runlake.store.database import connect, require_space, require_there, transaction, translated
+from runlake.store.database import connect, published_path, require_space, require_there, transaction, translated
 from runlake.store.place import Identity, identity, is_same, network_filesystem, require_same
-from runlake.store.published import open_published, published_path
+from runlake.store.published import open_published
 from runlake.store.retention import BOOKS_KEPT, Pruned
 from runlake.store.writer import Batch, Written
 

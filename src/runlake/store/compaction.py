@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from runlake.errors import StoreError
-from runlake.store.files import like, put, wal
+from runlake.store.database import quoted
+from runlake.store.files import discard, like, put
 from runlake.store.place import require_room
 
 DEAD_ABOVE = 64 * 1024 * 1024
@@ -33,8 +34,7 @@ def compact(con: duckdb.DuckDBPyConnection, database: Path) -> Compacted | None:
     con.execute("CHECKPOINT lake")
     database = database.resolve()
     fresh = database.with_name(f"{database.name}.compact")
-    for left in (fresh, wal(fresh)):
-        left.unlink(missing_ok=True)
+    discard(fresh)
     [(block, used, free)] = con.execute(
         "SELECT block_size, used_blocks, free_blocks FROM pragma_database_size() WHERE database_name = 'lake'"
     ).fetchall()
@@ -42,7 +42,7 @@ def compact(con: duckdb.DuckDBPyConnection, database: Path) -> Compacted | None:
         return None
     require_room(database, used * block)
     try:
-        con.execute(f"ATTACH '{str(fresh).replace(chr(39), chr(39) * 2)}' AS fresh (STORAGE_VERSION 'v1.5.0')")
+        con.execute(f"ATTACH {quoted(fresh)} AS fresh (STORAGE_VERSION 'v1.5.0')")
         try:
             con.execute("COPY FROM DATABASE lake TO fresh")
             con.execute("CHECKPOINT fresh")
@@ -56,8 +56,7 @@ def compact(con: duckdb.DuckDBPyConnection, database: Path) -> Compacted | None:
         # While the old file is still open and locked: whoever waits for the lock then finds the new one.
         put(fresh, database)
     finally:
-        for left in (fresh, wal(fresh)):
-            left.unlink(missing_ok=True)
+        discard(fresh)
     return compacted
 
 

@@ -15,7 +15,7 @@ import duckdb
 from runlake.errors import ConfigError, StoreError
 from runlake.store.books import rows
 from runlake.store.database import connect, translated
-from runlake.store.files import copy, like, put, wal
+from runlake.store.files import copy, discard, like, put, wal
 from runlake.store.place import require_room
 
 
@@ -81,8 +81,9 @@ def restore(file: Path, database: Path, at: datetime) -> Restored:
             sources = _prepared(file, fresh, database)
             kept = _swapped(fresh, database, at)
         finally:
-            for left in (fresh, wal(fresh), *fresh.parent.glob(f"{fresh.name}.schema-*.bak")):
-                left.unlink(missing_ok=True)
+            discard(fresh)
+            for left in fresh.parent.glob(f"{fresh.name}.schema-*.bak"):
+                left.unlink()
     return Restored(sources, kept)
 
 

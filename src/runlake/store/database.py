@@ -41,10 +41,10 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
             # Four times the usual: a first sync spends a tenth less on checkpoints.
             con.execute("SET wal_autocheckpoint = '64MB'")
             # Else what does not fit into memory would go to wherever the process was started.
-            con.execute(f"SET temp_directory = '{_quoted(path)}.tmp'")
+            con.execute(f"SET temp_directory = {quoted(f'{path}.tmp')}")
             # Either major version reads this storage format; the format of an existing file cannot be lowered.
             options = "(READ_ONLY)" if read_only else "" if path.exists() else "(STORAGE_VERSION 'v1.5.0')"
-            con.execute(f"ATTACH '{_quoted(path)}' AS lake {options}")
+            con.execute(f"ATTACH {quoted(path)} AS lake {options}")
             con.execute("USE lake")
             if not read_only:
                 _migrate(con, path)
@@ -54,8 +54,9 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
     return con
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def quoted(value: object) -> str:
+    """A text or a path as SQL says it."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def require_there(path: Path) -> None:
@@ -186,7 +187,7 @@ def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:
         """
     ).fetchall()
     for view, column, comment in inherited:
-        con.execute(f"COMMENT ON COLUMN {view}.{column} IS '{comment.replace(chr(39), chr(39) * 2)}'")
+        con.execute(f"COMMENT ON COLUMN {view}.{column} IS {quoted(comment)}")
 
 
 # In the order of who reads whom; also the order of the data dictionary.

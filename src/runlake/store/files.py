@@ -46,18 +46,29 @@ def like(source: Path, target: Path) -> None:
     shutil.copymode(source, target)
     if os.geteuid() == 0:  # `sudo runlake restore` must not leave a ledger that the service's user cannot open
         os.chown(target, known.st_uid, known.st_gid)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
+    safe(target)
 
 
 def put(fresh: Path, target: Path) -> None:
     """Puts a finished file in the place of another, or of none; killed at any moment, either is there whole."""
     os.replace(fresh, target)  # noqa: PTH105 (the call that is atomic by contract)
-    folder = os.open(target.parent, os.O_RDONLY)
+    safe(target.parent)
+
+
+def safe(path: Path) -> int:
+    """Has a file's bytes, or a folder's names, on the disk; returns its size."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
+        return os.fstat(opened).st_size
     finally:
-        os.close(folder)
+        os.close(opened)
+
+
+def discard(fresh: Path) -> None:
+    """Removes a database that was begun, and its log."""
+    for left in (fresh, wal(fresh)):
+        left.unlink(missing_ok=True)
 
 
 def wal(path: Path) -> Path:

@@ -11,10 +11,9 @@ under another name. What it replaces stays for a day, for readers that hold a co
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,8 @@ from typing import Any
 
 import duckdb
 
-from runlake.store.database import transaction
+from runlake.store.database import quoted, transaction
+from runlake.store.files import safe
 
 OPEN_FOR = timedelta(days=4)
 """As far as a sweep looks back by default, and a day more."""
@@ -116,7 +116,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, periods: Sequence[str]) 
             file = folder / _name(table, period, versions[period])
             con.execute(
                 f"COPY (FROM rl.{table} WHERE {instant} >= {_bounds(period)[0]} AND {instant} < {_bounds(period)[1]}) "
-                f"TO {text(str(file))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+                f"TO {quoted(file)} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
             )
             written += safe(file)
     if periods:
@@ -124,8 +124,8 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, periods: Sequence[str]) 
     return versions, written
 
 
-def files(folder: Path, table: str, versions: Mapping[str, str]) -> list[str]:
-    """The paths of a table's files, the oldest period first."""
+def paths(folder: Path, table: str, versions: Mapping[str, str]) -> list[str]:
+    """Those of a table's files, the oldest period first."""
     return [str(folder / _name(table, period, versions[period])) for period in sorted(versions)]
 
 
@@ -179,21 +179,3 @@ def _bounds(period: str) -> tuple[str, str]:
 
 def midnight(day: date) -> str:
     return f"'{day} 00:00:00+00'::TIMESTAMPTZ"
-
-
-def text(value: str) -> str:
-    return f"'{value.replace(chr(39), chr(39) * 2)}'"
-
-
-def texts(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(text, values))}]"
-
-
-def safe(path: Path) -> int:
-    """Has a file's bytes, or a folder's names, on the disk; returns its size."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-        return os.fstat(opened).st_size
-    finally:
-        os.close(opened)

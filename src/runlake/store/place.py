@@ -44,13 +44,13 @@ def require_same(path: Path, opened: Identity) -> None:
     )
 
 
-def require_room(path: Path, size: int) -> None:
-    """Raises StoreError unless `size` more bytes fit beside `path`, and the floor stays free."""
+def require_room(path: Path, size: int, advice: str = "free some space and try again") -> None:
+    """Raises StoreError, ending in `advice`, unless `size` more bytes fit beside `path` and the floor stays free."""
     free = shutil.disk_usage(path.parent).free
     if free < size + FREE_FLOOR:
         raise StoreError(
             f"{path}: a copy takes {size // 2**20} MiB, and {free // 2**20} MiB are free on its disk, of which "
-            f"{FREE_FLOOR // 2**20} must stay; free some space and try again"
+            f"{FREE_FLOOR // 2**20} must stay; {advice}"
         )
 
 

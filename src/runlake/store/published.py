@@ -11,10 +11,8 @@ next publish. Payloads are no part of any public view; it holds none.
 from __future__ import annotations
 
 import glob
-import os
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -24,14 +22,15 @@ from typing import Literal
 import duckdb
 
 from runlake.errors import StoreError
-from runlake.store.database import FREE_FLOOR, connect, published_path, transaction, translated
-from runlake.store.files import copy
-from runlake.store.periods import SPLIT, files, midnight, safe, settle, standing, text, texts, touch, write
-
-__all__ = ["Published", "open_published", "publish", "published_path", "published_periods", "touch"]
+from runlake.store.database import connect, published_path, quoted, transaction, translated
+from runlake.store.files import copy, discard, put, safe
+from runlake.store.periods import SPLIT, midnight, paths, settle, standing, write
+from runlake.store.place import require_room
 
 SPLIT_ABOVE = 1 << 30
 """Bytes of the ledger's file."""
+
+_NO_ROOM = "free some space; readers keep the old copy until then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def publish(
     began = time.perf_counter()
     target, folder = published_path(database), published_periods(database)
     fresh = target.with_name(f"{target.name}.tmp")
-    _discard(fresh)
+    discard(fresh)
     con.execute("DELETE FROM rl.publication")
     con.execute("INSERT INTO rl.publication VALUES (?)", [as_of])
     versions: dict[str, str] = {}
@@ -75,7 +74,7 @@ def publish(
             chosen = now.next_to_write()
             shape = "split" if len(chosen) == len(now.missing) else "whole"
             costly = sum(now.missing[period] for period in chosen) + (now.open_runs if shape == "split" else 0)
-            _require_room(target, size * costly // max(1, now.open_runs + now.closed_runs))
+            require_room(target, size * costly // max(1, now.open_runs + now.closed_runs), _NO_ROOM)
             added, written = write(con, folder, chosen)
             versions = {**now.versions, **added}
         if shape == "split":
@@ -83,44 +82,27 @@ def publish(
             _fill(con, fresh, now.open_from)
         else:
             con.execute("CHECKPOINT lake")
-            _require_room(target, database.stat().st_size)
+            require_room(target, database.stat().st_size, _NO_ROOM)
             copy(database, fresh)
         written += safe(fresh)
-        os.replace(fresh, target)  # noqa: PTH105 (the call that is atomic by contract)
+        put(fresh, target)
     finally:
-        _discard(fresh)
+        discard(fresh)
     settle(con, folder, versions, as_of)
     return Published(target, as_of, written, time.perf_counter() - began, shape)
 
 
-def _discard(fresh: Path) -> None:
-    for file in (fresh, fresh.with_name(f"{fresh.name}.wal")):
-        file.unlink(missing_ok=True)
-
-
-def _require_room(target: Path, size: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < size + FREE_FLOOR:
-        raise StoreError(
-            f"{target}: a fresh copy takes up to {size // 2**20} MiB, and of its disk's {free // 2**20} MiB free "
-            f"{FREE_FLOOR // 2**20} must stay so: free some space; readers keep the old copy until then"
-        )
-
-
 def _lay_out(fresh: Path, folder: Path, versions: Mapping[str, str]) -> None:
     """Makes a ledger like any other, with its views and comments, then views in place of the tables that are split."""
-    con = connect(fresh)
-    try:
+    with connect(fresh) as con:
         for table in SPLIT:
             con.execute(f"ALTER TABLE rl.{table} RENAME TO open_{table}")
             parts = [f"FROM rl.open_{table}"]
             if versions:
                 # A bracket in a folder's name is no pattern, and `status=x` no column.
-                paths = [glob.escape(path) for path in files(folder, table, versions)]
-                parts.append(f"FROM read_parquet({texts(paths)}, hive_partitioning = false)")
+                patterns = map(glob.escape, paths(folder, table, versions))
+                parts.append(f"FROM read_parquet({_list(patterns)}, hive_partitioning = false)")
             con.execute(f"CREATE VIEW rl.{table} AS {' UNION ALL BY NAME '.join(parts)}")
-    finally:
-        con.close()
 
 
 def _fill(con: duckdb.DuckDBPyConnection, fresh: Path, open_from: date) -> None:
@@ -129,7 +111,7 @@ def _fill(con: duckdb.DuckDBPyConnection, fresh: Path, open_from: date) -> None:
         "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'rl' "
         "AND table_name NOT IN ('run_payloads', 'published_periods') ORDER BY ALL"
     ).fetchall()
-    con.execute(f"ATTACH {text(str(fresh))} AS fresh")
+    con.execute(f"ATTACH {quoted(fresh)} AS fresh")
     try:
         with transaction(con):
             for (table,) in tables:
@@ -171,7 +153,11 @@ def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection
         # could put new files.
         parquet = [str(file) for file in published_periods(database).glob("*.parquet")]
         con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"SET allowed_paths = {texts(sorted({*parquet, *map(glob.escape, parquet)}))}")
+        con.execute(f"SET allowed_paths = {_list(sorted({*parquet, *map(glob.escape, parquet)}))}")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
     return con
+
+
+def _list(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(quoted, values))}]"

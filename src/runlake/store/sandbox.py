@@ -24,7 +24,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from runlake.errors import ConfigError, RunlakeError, StoreError, TooLarge, TooSlow
-from runlake.store.published import published_path
+from runlake.store.database import published_path
 
 
 class AnswerFormat(StrEnum):
