@@ -71,7 +71,7 @@ def asking(kind: str, folder: Path, address: str) -> Iterator[Asked]:
         asked = [sys.executable, "-m", "runlake", "sql", "--format", "json", QUESTION]
         done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise OSError(done.stderr.strip())
+            raise OSError(done.stderr.strip()[-300:])
         [row] = json.loads(done.stdout)
         return row["as_of"], row["half"]
 
