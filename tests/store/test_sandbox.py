@@ -196,6 +196,23 @@ async def test_beside_a_copy_in_two_parts_nothing_can_be_read(split: Path, query
     assert CANARY not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH t AS (COPY (SELECT 1) TO '$file' (FORMAT parquet, USE_TMP_FILE false)) SELECT * FROM t",
+        "WITH t AS MATERIALIZED (COPY runs TO '$file' (FORMAT parquet, USE_TMP_FILE false)) SELECT 1",
+        "FROM json_execute_serialized_sql(json_serialize_sql($$$$WITH t AS (COPY (SELECT 1) TO '$file') FROM t$$$$))",
+        "FROM query('FROM json_execute_serialized_sql(json_serialize_sql(''SELECT 1''))')",
+    ],
+)
+async def test_of_a_copy_in_two_parts_no_period_can_be_written_over(split: Path, query: str) -> None:
+    periods = split.parent / "ledger.published"
+    before = contents(periods)
+    with pytest.raises(ConfigError):
+        await told(split, Template(query).substitute(file=next(periods.glob("runs-*.parquet"))))
+    assert contents(periods) == before
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 

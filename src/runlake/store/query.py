@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ _BATCH = 10_000
 # PIVOT is MULTI to the parser of DuckDB 2; CALL and PRAGMA ask for facts, such as table_info.
 _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
 _INSTEAD = {"MULTI": "name the values to PIVOT: PIVOT runs ON status IN ('failed', 'succeeded') USING count(*)"}
+
+# DuckDB 2 takes COPY in a WITH clause, which it calls a SELECT, and runs a statement that is given as JSON. COPY may
+# write over any file that may be read.
+_WRITES = re.compile(r'"name":\s*"[^"]*(COPY_TO_FILE|EXECUTE_SERIALIZED_SQL)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,16 @@ class Reader:
         if kind not in self._kinds:
             instead = f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not"
             raise ConfigError(_INSTEAD.get(kind, instead))
+        if kind == "SELECT":
+            self._require_no_write(statements[0].query or text)
         return text if pivot else statements[0]
+
+    def _require_no_write(self, select: str) -> None:
+        """By its plan, in which macros, views and `query('…')` are what they stand for."""
+        with telling(line_before=True):
+            [(_, plan)] = self._con.execute(f"EXPLAIN (FORMAT json)\n{select}").fetchall()
+        if _WRITES.search(plan):
+            raise ConfigError("this copy is read-only: a SELECT may hold no COPY, and no statement as JSON")
 
 
 def _kind(statement: duckdb.Statement) -> str:
@@ -121,8 +135,9 @@ def _kind(statement: duckdb.Statement) -> str:
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """DuckDB's errors are the writer's of the query: its own message, on three lines at most, with its caret."""
+def telling(*, line_before: bool = False) -> Iterator[None]:
+    """DuckDB's errors are the writer's of the query: its own message, on three lines at most, with its caret.
+    `line_before`: where a line that is none of theirs was put before the query."""
     try:
         yield
     except duckdb.InterruptException:
@@ -132,6 +147,8 @@ def telling() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         text = str(error)
+        if line_before:
+            text = re.sub(r"^LINE (\d+):", lambda line: f"LINE {int(line[1]) - 1}:", text, flags=re.MULTILINE)
         if isinstance(error, duckdb.OutOfMemoryException | MemoryError) or "Out of Memory Error" in text:
             raise TooLarge("the query needs more memory than it may have; ask for less, or aggregate earlier") from None
         if isinstance(error, pa.ArrowNotImplementedError):
