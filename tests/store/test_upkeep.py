@@ -21,7 +21,7 @@ import pytest
 
 from runlake.errors import ConfigError, StoreError
 from runlake.model import Run, RunStatus, StatusTable, Step, run_key
-from runlake.store import Batch, Books, Store, Sync, files, place, published_path, restore
+from runlake.store import Batch, Books, Store, Sync, compaction, files, place, published_path, restore
 from runlake.store.database import connect
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -180,6 +180,9 @@ async def test_a_backup_is_put_in_place_and_the_ledger_before_it_is_kept(ledger:
     assert content(ledger) == content(backup)
     assert restored.kept == tmp_path / "ledger.duckdb.before-restore-20260303T000000Z"
     assert content(restored.kept) == before
+    with pytest.raises(StoreError, match=r"before-restore-20260303T000000Z is there already"):
+        restore(backup, ledger, T0 + 2 * DAY)
+    assert content(restored.kept) == before
     async with Store(ledger) as store:
         await put(store, T0 + 3 * DAY, run(4))
         assert await store.audit() == 0
@@ -298,17 +301,28 @@ async def test_what_is_no_whole_ledger_is_not_restored(ledger: Path, tmp_path: P
     assert not [file.name for file in tmp_path.iterdir() if "restore" in file.name]
 
 
+RESTORE = "restore(Path(sys.argv[2]) / 'backup.duckdb', Path(sys.argv[1]), datetime.now(UTC))"
+
+
 @pytest.mark.parametrize("at", ["link", "replace", "fsync"])
 async def test_a_killed_restore_leaves_the_old_ledger_or_the_new(ledger: Path, tmp_path: Path, at: str) -> None:
     backup = await backed_up(ledger, tmp_path)
     left_with_log(ledger)
-    program = "restore(Path(sys.argv[2]) / 'backup.duckdb', Path(sys.argv[1]), datetime.now(UTC))"
-    killed_in(tmp_path, ledger, program, at)
+    killed_in(tmp_path, ledger, RESTORE, at)
     assert names(ledger) == ["in the log"]
     assert len(content(ledger)["runs"]) == 3
     restore(backup, ledger, T0)
     assert content(ledger) == content(backup)
     assert not list(tmp_path.glob("ledger.duckdb.restore*"))
+
+
+async def test_a_killed_restore_parts_no_unreadable_ledger_from_its_log(ledger: Path, tmp_path: Path) -> None:
+    await backed_up(ledger, tmp_path)
+    left_with_log(ledger)
+    ledger.write_bytes(ledger.read_bytes()[:50_000])
+    before = ledger.read_bytes(), files.wal(ledger).read_bytes()
+    killed_in(tmp_path, ledger, RESTORE, "link")
+    assert (ledger.read_bytes(), files.wal(ledger).read_bytes()) == before
 
 
 async def test_a_published_copy_is_a_backup_too_and_what_an_absent_ledger_asks_for(
@@ -500,42 +514,66 @@ async def test_a_sync_waits_for_a_portion_and_not_for_the_whole(store: Store, mo
 # --- compaction ------------------------------------------------------------------------------------------------------
 
 FILLER = (
-    "INSERT INTO rl.run_payloads SELECT uuid(), ?, md5(i::VARCHAR) || md5((i + 1)::VARCHAR) FROM range(2400000) t(i)"
+    "INSERT INTO rl.run_payloads SELECT uuid(), ?, md5(i::VARCHAR) || md5((i + 1)::VARCHAR) FROM range(500000) t(i)"
 )
+COMPACT = """
+from runlake.store import compaction
+compaction.DEAD_ABOVE = 1 << 20
+
+async def compact():
+    async with Store(Path(sys.argv[1])) as store:
+        await store.compact()
+
+asyncio.run(compact())
+"""
 
 
-async def with_dead_space(ledger: Path) -> None:
-    async with Store(ledger) as store:
-        await put(store, T0, run(1), run(2, "running"))
-        await ask(store, "CREATE VIEW my_own AS SELECT count(*) AS runs FROM runs")
-        await ask(store, FILLER, T0)
-        await ask(store, "INSERT INTO rl.run_payloads SELECT run_key, ?, 'kept' FROM rl.runs", T0 + DAY)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("filled") / "ledger.duckdb"
+
+    async def fill() -> None:
+        async with Store(path) as store:
+            await put(store, T0, run(1), run(2, "running"))
+            await ask(store, "CREATE VIEW my_own AS SELECT count(*) AS runs FROM runs")
+            await ask(store, FILLER, T0)
+            await ask(store, "INSERT INTO rl.run_payloads SELECT run_key, ?, 'kept' FROM rl.runs", T0 + DAY)
+
+    asyncio.run(fill())
+    return path
 
 
-async def test_dead_space_is_given_back_and_nothing_else_changes(ledger: Path, tmp_path: Path) -> None:
-    await with_dead_space(ledger)
-    async with Store(ledger) as store:
+@pytest.fixture
+def spacious(filled: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The ledger with 20 MB of payloads that can go; fewer than in life are worth a copy."""
+    monkeypatch.setattr(compaction, "DEAD_ABOVE", 1 << 20)
+    shutil.copy(filled, ledger)
+    return ledger
+
+
+async def test_dead_space_is_given_back_and_nothing_else_changes(spacious: Path, tmp_path: Path) -> None:
+    async with Store(spacious) as store:
         assert await store.compact() is None
-        full = ledger.stat().st_size
-        assert (await store.prune(payloads_before=T0 + DAY)).payloads == 2400000
+        full = spacious.stat().st_size
+        assert (await store.prune(payloads_before=T0 + DAY)).payloads == 500_000
         await store.backup(tmp_path / "before.duckdb")
         compacted = await store.compact()
         assert compacted is not None
         assert compacted.before > 0.8 * full
-        assert compacted.after == ledger.stat().st_size < compacted.before / 10
+        assert compacted.after == spacious.stat().st_size < compacted.before / 10
         await put(store, T0 + 2 * DAY, run(3))
         assert await store.compact() is None
         assert await ask(store, "SELECT runs FROM my_own") == [(3,)]
     (tmp_path / "before.duckdb").replace(tmp_path / "ledger2.duckdb")
     async with Store(tmp_path / "ledger2.duckdb") as store:
         await put(store, T0 + 2 * DAY, run(3))
-    assert content(ledger) == content(tmp_path / "ledger2.duckdb")
+    assert content(spacious) == content(tmp_path / "ledger2.duckdb")
     described = (
         "SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() "
         "WHERE database_name = current_database() AND NOT internal ORDER BY ALL"
     )
     told = []
-    for file in (ledger, tmp_path / "ledger2.duckdb"):
+    for file in (spacious, tmp_path / "ledger2.duckdb"):
         with duckdb.connect(str(file), read_only=True) as con:
             told.append(con.execute(described).fetchall())
             tags = con.execute("SELECT tags FROM duckdb_databases() WHERE NOT internal").fetchall()[0][0]
@@ -544,29 +582,22 @@ async def test_dead_space_is_given_back_and_nothing_else_changes(ledger: Path, t
 
 
 @pytest.mark.parametrize("at", ["replace", "fsync"])
-async def test_a_killed_compaction_loses_nothing(ledger: Path, tmp_path: Path, at: str) -> None:
-    await with_dead_space(ledger)
-    async with Store(ledger) as store:
+async def test_a_killed_compaction_loses_nothing(spacious: Path, tmp_path: Path, at: str) -> None:
+    async with Store(spacious) as store:
         await store.prune(payloads_before=T0 + DAY)
-    before = content(ledger)
-    killed_in(
-        tmp_path,
-        ledger,
-        "async def main():\n async with Store(Path(sys.argv[1])) as store: await store.compact()\nasyncio.run(main())",
-        at,
-    )
-    assert content(ledger) == before
-    async with Store(ledger) as store:
+    before = content(spacious)
+    killed_in(tmp_path, spacious, COMPACT, at)
+    assert content(spacious) == before
+    async with Store(spacious) as store:
         assert await store.compact() is not None
-    assert content(ledger) == before
+    assert content(spacious) == before
     assert [file.name for file in tmp_path.iterdir()] == ["ledger.duckdb"]
 
 
 async def test_a_ledger_is_not_compacted_without_room(
-    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spacious: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await with_dead_space(ledger)
-    async with Store(ledger) as store:
+    async with Store(spacious) as store:
         await store.prune(payloads_before=T0 + DAY)
         free = 64 * 2**20 + 1000
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, free))
@@ -595,19 +626,18 @@ def refused_elsewhere(ledger: Path) -> bool:
     return f"is in use by process {os.getpid()}" in done.stdout
 
 
-async def test_no_copy_of_the_ledger_gives_up_its_lock(ledger: Path, tmp_path: Path) -> None:
-    await with_dead_space(ledger)
-    async with Store(ledger) as store:
-        assert refused_elsewhere(ledger)
+async def test_no_copy_of_the_ledger_gives_up_its_lock(spacious: Path, tmp_path: Path) -> None:
+    async with Store(spacious) as store:
+        assert refused_elsewhere(spacious)
         await store.backup(tmp_path / "backup.duckdb")
-        assert refused_elsewhere(ledger)
+        assert refused_elsewhere(spacious)
         await store.publish(T0)
-        assert refused_elsewhere(ledger)
+        assert refused_elsewhere(spacious)
         await store.prune(payloads_before=T0 + DAY)
         assert await store.compact() is not None
-        assert refused_elsewhere(ledger)
+        assert refused_elsewhere(spacious)
         await store.reopen()
-        assert refused_elsewhere(ledger)
+        assert refused_elsewhere(spacious)
 
 
 # --- our own faults --------------------------------------------------------------------------------------------------

@@ -141,20 +141,21 @@ def _swapped(fresh: Path, database: Path, at: datetime) -> Path | None:
     it in first, so that from then on one file is the whole ledger, and one call puts another in its place.
     """
     aside = database.with_name(f"{database.name}.before-restore-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    if database.exists():
+    if aside.exists():  # by a restore in this very second
+        raise StoreError(f"{aside} is there already, and not to be lost; try again")
+    there = database.exists()
+    if there:
         _take_in_log(database)
     with _held(database):
+        if there:
+            try:
+                os.link(database, aside)
+            except OSError:  # a file system without second names: for a moment there is none at all
+                database.rename(aside)
         if wal(database).exists():  # of a ledger that cannot be read: kept with it, for whoever may yet repair it
             wal(database).rename(wal(aside))
-        if not database.exists():
-            put(fresh, database)
-            return None
-        try:
-            os.link(database, aside)
-        except OSError:  # a file system without second names: for a moment there is none at all
-            database.rename(aside)
         put(fresh, database)
-    return aside
+    return aside if there else None
 
 
 def _take_in_log(database: Path) -> None:
