@@ -93,9 +93,9 @@ def random_uuid() -> str:
     return f"{_random.getrandbits(128):032x}"
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    path = tmp_path / "ledger.duckdb"
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seeded") / "ledger.duckdb"
     with connect(path) as con:
         made = Ledger(path, con)
         con.execute("INSERT INTO rl.sources VALUES ('s', 'v', 'V', ?, ?)", [NOW, NOW])
@@ -111,7 +111,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
             a_run("dd", NOW, "running", steps=[]),
             a_run("future", NOW + 400 * DAY),
         )
-        yield made
+    return path
+
+
+@pytest.fixture
+def ledger(seeded: Path, tmp_path: Path) -> Iterator[Ledger]:
+    path = tmp_path / "ledger.duckdb"
+    shutil.copy(seeded, path)
+    with connect(path) as con:
+        yield Ledger(path, con)
 
 
 def shown(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[list[str], list[str]]]:
@@ -369,26 +377,25 @@ def test_a_publish_that_fails_leaves_a_good_copy_and_the_next_one_clears_up(
     assert_clears_up(ledger)
 
 
-KILLED = """
-import os, signal, sys
-from datetime import datetime
-from pathlib import Path
-from runlake.store import published
-from runlake.store.database import connect
+def publish_killed(ledger: Path, as_of: datetime, step: int) -> int:
+    """What becomes of a process that publishes, and kills itself before it touches a file of the copy for that time."""
+    pid = os.fork()
+    if pid == 0:
+        steps = iter(range(1, step))
 
-path, as_of, last = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])
-calls = 0
-def watch(event, arguments):
-    global calls
-    name = str(arguments[0]) if event in ("open", "os.rename", "os.remove", "os.mkdir") and arguments else ""
-    if "published" in name:
-        calls += 1
-        if calls == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-with connect(path) as con:
-    sys.addaudithook(watch)
-    published.publish(con, path, as_of, split_above=0)
-"""
+        def watch(event: str, arguments: tuple[Any, ...]) -> None:
+            name = str(arguments[0]) if event in ("open", "os.rename", "os.remove", "os.mkdir") and arguments else ""
+            if "published" in name and next(steps, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            with connect(ledger) as con:
+                sys.addaudithook(watch)
+                published.publish(con, ledger, as_of, split_above=0)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_a_publish_killed_anywhere_leaves_a_good_copy_and_the_next_one_clears_up(ledger: Ledger) -> None:
@@ -398,18 +405,13 @@ def test_a_publish_killed_anywhere_leaves_a_good_copy_and_the_next_one_clears_up
     for step in range(1, 40):
         ledger.con.close()
         as_of = NOW + step * MINUTE
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(ledger.path), as_of.isoformat(), str(step)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        code = publish_killed(ledger.path, as_of, step)
         with open_published(ledger.path) as reader:
             assert len(shown(reader)["runs"][1]) in (9, 10)
         ledger.con = connect(ledger.path)
-        if done.returncode == 0:
+        if code == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert code == -signal.SIGKILL
         killed += 1
     assert killed >= 10
     assert_clears_up(ledger)
