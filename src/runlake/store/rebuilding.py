@@ -38,7 +38,7 @@ def rebuild(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         "INSERT INTO rl.runs BY NAME SELECT s.* EXCLUDE (sync_id, read_by, request) "
         "REPLACE (w.steps_hash AS steps_hash) FROM rl.run_snapshots s JOIN wrong w ON w.row_no = s.rowid"
     )
-    watched = {name: len(con.execute(statement).fetchall()) for name, statement in _WATCHED.items()}
+    watched = {name: con.execute(statement).fetchall()[0][0] for name, statement in _WATCHED.items()}
     return [*runs, {"table": "watched", **watched}]
 
 
@@ -66,10 +66,9 @@ GROUP BY run_key HAVING stored <> 1 OR agreeing <> 1
 
 _OPEN = "(FROM rl.runs WHERE status_outcome(status) IS NULL AND vanished_at IS NULL)"
 _WATCHED = {
-    "removed": "DELETE FROM rl.watched "
-    f"WHERE why = 'open' AND run_key NOT IN (SELECT run_key FROM {_OPEN}) RETURNING 1",
+    "removed": f"DELETE FROM rl.watched WHERE why = 'open' AND run_key NOT IN (SELECT run_key FROM {_OPEN})",
     "changed": f"UPDATE rl.watched w SET created_at = r.created_at FROM {_OPEN} r "
-    "WHERE r.run_key = w.run_key AND w.created_at IS DISTINCT FROM r.created_at RETURNING 1",
+    "WHERE r.run_key = w.run_key AND w.created_at IS DISTINCT FROM r.created_at",
     # A vendor that was asked for a run and answered with a later attempt of it has nothing more to say of the earlier.
     "added": f"""
     INSERT INTO rl.watched
@@ -77,6 +76,5 @@ _WATCHED = {
     WHERE run_key NOT IN (SELECT run_key FROM rl.watched) AND NOT EXISTS (
       SELECT 1 FROM rl.runs l WHERE l.source = r.source AND l.pipeline_id = r.pipeline_id AND l.run_id = r.run_id
       AND l.attempt > r.attempt)
-    RETURNING 1
     """,
 }
