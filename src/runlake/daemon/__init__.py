@@ -295,7 +295,7 @@ class Daemon:
         return sorted(
             name
             for name, polled in self.sources.items()
-            if polled.next_sync_at < late - polled.source.every and "sync" not in polled.under_way
+            if polled.next_sync_at < late - polled.source.every and not polled.asked
         )
 
     @property

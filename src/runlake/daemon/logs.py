@@ -19,7 +19,6 @@ def configure(*, json: bool, out: TextIO | None = None) -> None:
     """To stderr, unless told otherwise. Libraries' warnings go the same way."""
     stream = out or sys.stderr
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _cleaned,
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +26,9 @@ log = structlog.get_logger()
 MOST_AT_ONCE = 64
 """Sources that are asked at the same time: most of that time they wait for a vendor."""
 
+MOST_ASIDE = 8
+"""Backfills and comparisons at the same time, beside those: they may last for hours."""
+
 JITTER = 0.1
 """The share of an interval by which a source is asked earlier, so that many do not fall into step. Never later."""
 
@@ -41,6 +43,7 @@ class Shared:
     committed: Callable[[Sync], None]
     """Told of each attempt that has ended."""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    aside: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ASIDE))
     random: random.Random = field(default_factory=random.Random)
 
 
@@ -89,11 +92,18 @@ class Polled:
             since = min(last_at, now)  # the clock may have been set back since
             self.next_sync_at = max(now, cadence.next_sync(source, since, failures=failures, quiet=timedelta()))
         self.next_follow_at: datetime | None = None
+        """None while one goes on, too: should that never end well, the next sync plans another."""
         self.next_coverage_at: datetime | None = None
+        """None before the first, and while one goes on."""
 
     @property
     def name(self) -> str:
         return self.source.name
+
+    @property
+    def asked(self) -> bool:
+        """Whether a sync goes on, or something that it would have to wait for."""
+        return self._one.locked()
 
     @property
     def _budget(self) -> Budget | None:
@@ -112,7 +122,7 @@ class Polled:
         source = self.source
         # Should this attempt never end well: not at once again.
         self.next_sync_at = unless_wanted = self._shared.now() + source.every
-        row = await self._attempt("sync", engine.sync, self._one)
+        row = await self._attempt("sync", engine.sync)
         now = self._shared.now()
         first, self.last = self.last is None, row
         self._judge(row, now, first=first)
@@ -128,10 +138,10 @@ class Polled:
 
     async def follow(self) -> Sync:
         """Raises StoreError."""
-        row = await self._attempt("follow", engine.follow, self._one)
+        self.next_follow_at = None
+        row = await self._attempt("follow", engine.follow)
         if row.changed_runs:
             self._news_at = self._shared.now()
-        self.next_follow_at = None
         if not row.error:  # else the next sync finds out what is the matter
             await self._plan_follow()
         return row
@@ -142,7 +152,7 @@ class Polled:
         async def read(source: Source, store: Store, **more: Any) -> Sync:
             return await engine.hinted(source, store, refs, **more)
 
-        row = await self._attempt("hint", read, self._one)
+        row = await self._attempt("hint", read)
         await self._plan_follow()
         return row
 
@@ -157,28 +167,31 @@ class Polled:
         async def read(source: Source, store: Store, **more: Any) -> Sync:
             return await engine.backfill(source, store, since, **more)
 
-        return await self._attempt("backfill", read, self._aside)
+        return await self._attempt("backfill", read, aside=True)
 
     async def coverage(self) -> tuple[Sync, list[dict[str, Any]] | None]:
         """Beside the syncs. Raises StoreError."""
         days: list[dict[str, Any]] | None = None
+        self.next_coverage_at = None
 
         async def compare(source: Source, store: Store, **more: Any) -> Sync:
             nonlocal days
             row, days = await engine.coverage(source, store, **more)
             return row
 
-        row = await self._attempt("coverage", compare, self._aside)
-        self.next_coverage_at = self._shared.now() + (self.source.coverage_every or timedelta())
+        row = await self._attempt("coverage", compare, aside=True)
+        if self.source.coverage_every is not None:
+            self.next_coverage_at = self._shared.now() + self.source.coverage_every
         return row, days
 
-    async def _attempt(self, kind: str, work: Callable[..., Awaitable[Sync]], one: asyncio.Lock) -> Sync:
+    async def _attempt(self, kind: str, work: Callable[..., Awaitable[Sync]], *, aside: bool = False) -> Sync:
         shared = self._shared
+        one, slots = (self._aside, shared.aside) if aside else (self._one, shared.slots)
 
         def progress(row: Sync) -> None:
             self.under_way[kind] = row
 
-        async with one, shared.slots, self._bound():
+        async with one, slots:
             began = shared.now()
             try:
                 row = await work(self.source, shared.store, network=self.network, now=shared.now, progress=progress)
@@ -191,11 +204,6 @@ class Polled:
         self.tally.add(row, (shared.now() - began).total_seconds())
         shared.committed(row)
         return row
-
-    @asynccontextmanager
-    async def _bound(self) -> AsyncIterator[None]:
-        with structlog.contextvars.bound_contextvars(source=self.name):
-            yield
 
     def _judge(self, row: Sync, now: datetime, *, first: bool) -> None:
         """Logs a source going down once (and at a start that finds it down) and coming back once."""
