@@ -76,23 +76,20 @@ async def ask(database: Path, query: str, format_: AnswerFormat, limits: Limits 
         text = query.encode()
     except UnicodeEncodeError:
         raise ConfigError("the query has half of a character (a lone surrogate); write it whole") from None
-    with ExitStack() as opened:
-        try:
-            given, report, answer = (opened.enter_context(TemporaryFile()) for _ in range(3))
+    try:
+        with ExitStack() as opened, TemporaryFile() as given, TemporaryFile() as report:
+            answer = opened.enter_context(TemporaryFile())
             given.write(text)
             given.seek(0)
             code = await _run(_arguments(database, format_, limits), given, answer, report, limits.seconds)
-        except OSError as error:
-            raise StoreError(f"no process could be had for the query: {error.strerror or error}") from error
-        report.seek(0)
-        as_of = _as_of(code, report.read(_REPORT), limits)
-        size = answer.seek(0, 2)
-        answer.seek(0)
-        # The answer outlives this block, the other two do not.
-        opened.pop_all()
-        given.close()
-        report.close()
-        return Answered(as_of, answer, size)
+            report.seek(0)
+            as_of = _as_of(code, report.read(_REPORT), limits)
+            size = answer.seek(0, 2)
+            answer.seek(0)
+            opened.pop_all()  # the answer outlives this block
+            return Answered(as_of, answer, size)
+    except OSError as error:
+        raise StoreError(f"no process could be had for the query: {error.strerror or error}") from error
 
 
 def _arguments(database: Path, format_: AnswerFormat, limits: Limits) -> str:
