@@ -279,18 +279,8 @@ _COLUMNS = (
     "triggered_by, parent_run_key, error_code, error_message, run_url, labels, metrics, first_seen_at, observed_at, "
     "vanished_at, state_hash, steps_hash"
 )
-_FIXED = [
-    "run_key",
-    "source",
-    "vendor",
-    "pipeline_id",
-    "run_id",
-    "attempt",
-    "created_at",
-    "created_date",
-    "first_seen_at",
-]
-_ASSIGNMENTS = ", ".join(f"{name} = s.{name}" for name in _COLUMNS.split(", ") if name not in _FIXED)
+_FIXED = "run_key, source, vendor, pipeline_id, run_id, attempt, created_at, created_date, first_seen_at"
+_ASSIGNMENTS = ", ".join(f"{name} = s.{name}" for name in _COLUMNS.split(", ") if name not in _FIXED.split(", "))
 
 
 def _ms(start: str, end: str) -> str:
