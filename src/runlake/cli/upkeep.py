@@ -18,6 +18,7 @@ from runlake.sync import utc_now
 
 def backup(database: Path, target: Path) -> None:
     _require_one(database)
+    whole = target.absolute()  # the daemon may have started in another folder
 
     async def work() -> int:
         async with DaemonClient(database) as client:
@@ -25,8 +26,6 @@ def backup(database: Path, target: Path) -> None:
                 return int((await client.post("/backup", {"target": str(whole)}))["bytes"])
         async with Store(database) as store:
             return await store.backup(whole)
-
-    whole = target.absolute()  # the daemon may have started in another folder
 
     size = asyncio.run(work())
     show.note(f"{target}: the whole ledger, {size / 2**20:.1f} MiB; `runlake restore {target}` puts it in place again")
