@@ -130,6 +130,7 @@ class Running:
         self.folder, self.database = folder, folder / "runlake.duckdb"
         self.process: subprocess.Popen[str] = start("daemon", "--log-format", log, cwd=folder, **options)
         self.lines: list[str] = []
+        self.events: list[dict[str, Any]] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -139,6 +140,8 @@ class Running:
         for line in self.process.stderr:
             with self._news:
                 self.lines.append(line.rstrip("\n"))
+                if line.startswith('{"'):
+                    self.events.append(json.loads(line))
                 self._news.notify_all()
         with self._news:
             self._news.notify_all()
@@ -148,8 +151,7 @@ class Running:
         return "\n".join(self.lines)
 
     def said(self, event: str, **values: Any) -> list[dict[str, Any]]:
-        known = [json.loads(line) for line in self.lines if line.startswith("{")]
-        return [e for e in known if e["event"] == event and values.items() <= e.items()]
+        return [e for e in self.events if e["event"] == event and all(e.get(key) == values[key] for key in values)]
 
     def wait_for(self, event: str, *, times: int = 1, **values: Any) -> dict[str, Any]:
         """The event, the n-th time that it is told."""

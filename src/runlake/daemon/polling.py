@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,6 +44,8 @@ class Shared:
     committed: Callable[[Sync], None]
     """Told of each attempt that has ended."""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    doubtful: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE // 2))
+    """Sources that fail, or were never seen, get half of the slots: a thousand of them hold up none that works."""
     aside: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ASIDE))
     random: random.Random = field(default_factory=random.Random)
 
@@ -82,6 +85,7 @@ class Polled:
         self.under_way: dict[str, Sync] = {}
         """Attempts that go on, by kind."""
         self.down_since: datetime | None = last_at if failures else None
+        self._known = last_at is not None
         self._one = asyncio.Lock()
         self._aside = asyncio.Lock()
         now = shared.now()
@@ -113,9 +117,12 @@ class Polled:
 
     @property
     def network(self) -> Network:
-        """While a source fails, each attempt tries once: the next one comes by itself."""
+        """While a source fails, each attempt tries once: the next one comes by itself. While other doubtful ones wait
+        for their turn, twice: hosts that are down would hold each slot for half a minute."""
         network = self._shared.network
-        return replace(network, limits=replace(network.limits, attempts=1)) if self.failures else network
+        if not (self.failures or self._shared.doubtful.locked()):
+            return network
+        return replace(network, limits=replace(network.limits, attempts=1 if self.failures else 2))
 
     async def sync(self) -> Sync:
         """Raises StoreError."""
@@ -124,7 +131,7 @@ class Polled:
         self.next_sync_at = unless_wanted = self._shared.now() + source.every
         row = await self._attempt("sync", engine.sync)
         now = self._shared.now()
-        first, self.last = self.last is None, row
+        first, self.last, self._known = self.last is None, row, True
         self._judge(row, now, first=first)
         if first and row.outcome != "failed":
             facts = {"outcome": row.outcome, "new": row.new_runs, "changed": row.changed_runs, "open": row.open_runs}
@@ -191,7 +198,8 @@ class Polled:
         def progress(row: Sync) -> None:
             self.under_way[kind] = row
 
-        async with one, slots:
+        doubtful = not aside and (self.failures or not self._known)
+        async with one, shared.doubtful if doubtful else nullcontext(), slots:
             began = shared.now()
             try:
                 row = await work(self.source, shared.store, network=self.network, now=shared.now, progress=progress)
