@@ -11,6 +11,7 @@ import pytest
 
 from cli.conftest import Vendors
 from runlake.errors import StoreError
+from runlake.web import server
 
 from .conftest import Serve
 
@@ -108,3 +109,26 @@ def _six() -> bool:
 async def test_an_answer_does_not_say_what_serves_it(serve_daemon: Serve) -> None:
     async with serve_daemon() as served:
         assert "server" not in (await served.get("/healthz")).headers
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /sql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\nContent-Length: 9\r\n\r\nSEL",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /",
+    ],
+    ids=["silent", "half a head", "half a body", "half a second request"],
+)
+async def test_who_never_ends_a_request_is_not_waited_for(
+    serve_daemon: Serve, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(server, "SLOWEST", 0.05)
+    monkeypatch.setenv("SQL", "t")
+    async with serve_daemon(daemon='sql_token = { env = "SQL" }') as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
+        writer.write(begun)
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert (await served.get("/healthz")).status_code == 200

@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 
+import h11
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runlake.daemon import Daemon
 from runlake.errors import ConfigError
@@ -24,6 +28,9 @@ from runlake.web.metrics import metrics
 from runlake.web.sql import Sql
 
 log = structlog.get_logger()
+
+SLOWEST = 30.0
+"""Seconds that a request may take to arrive."""
 
 
 @asynccontextmanager
@@ -38,8 +45,9 @@ async def serving(daemon: Daemon) -> AsyncIterator[str]:
     public = Starlette(
         routes=[*health.routes(daemon), metrics(daemon), hooks.route(daemon), sql.route()],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(host))],
+        exception_handlers={Exception: _crashed},
     )
-    private = Starlette(routes=control.routes(daemon))
+    private = Starlette(routes=control.routes(daemon), exception_handlers={Exception: _crashed})
     with _listening(host, int(port)) as listening, _beside(daemon) as beside:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         servers = [_server(public), _server(private)]
@@ -55,6 +63,12 @@ async def serving(daemon: Daemon) -> AsyncIterator[str]:
             await asyncio.wait(tasks, timeout=3)
 
 
+def _crashed(request: Request, error: Exception) -> Response:
+    """A bug of ours: told in full where the daemon's other bugs are, not to who asks."""
+    log.error("request.crashed", path=request.url.path, exc_info=error)
+    return JSONResponse({"error": "a bug; the daemon's log has it"}, 500)
+
+
 def _token(daemon: Daemon) -> str | None:
     secret = daemon.config.daemon.sql_token
     return secret.reveal() if secret is not None else None
@@ -66,10 +80,26 @@ class _Server(uvicorn.Server):
         yield  # they are the daemon's
 
 
+class _Connection(H11Protocol):
+    """Ends where no request arrives: uvicorn keeps a silent client for ever, and 256 of them shut out all others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look(None)
+
+    def _look(self, before: object) -> None:
+        now = (self.cycle, self.conn.their_state)
+        if now == before and self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.loop.call_later(SLOWEST, self._look, now)
+
+
 def _server(app: Starlette) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=_Connection,
             log_config=None,
             log_level=60,
             access_log=False,
