@@ -22,8 +22,10 @@ from runlake.connector import connectors
 from runlake.connectors.clerk import Clerk
 from runlake.daemon import Daemon
 from runlake.emulator import Clock, Emulator, Fault, Faults
-from runlake.http import HttpLimits
+from runlake.errors import StoreError
+from runlake.http import DaemonClient, HttpLimits
 from runlake.store import Store
+from runlake.web.server import serving
 from sync.conftest import Stage, one
 from sync.judge import differences, missing_before
 
@@ -107,9 +109,13 @@ async def test_a_bug_of_a_connector_is_told_and_stops_nothing(
     with capture_logs() as log:
         async with Store(config.database) as store:
             daemon = Daemon(path, config, store)
-            async with daemon.running():
+            async with serving(daemon), daemon.running(), DaemonClient(config.database) as client:
                 await soon(lambda: sum(e["event"] == "job.crashed" for e in log) >= 2 and daemon.sources["clerk"].last)
                 assert daemon.polling
+                with pytest.raises(StoreError, match="HTTP 500"):
+                    await client.post("/sync", {"source": "buggy"})
+    [asked] = [e for e in log if e["event"] == "request.crashed"]
+    assert "nobody thought of this" in str(asked["exc_info"])
     crashes = [e for e in log if e["event"] == "job.crashed"]
     assert {e["job"] for e in crashes} == {"sync:buggy"}
     assert "nobody thought of this" in str(crashes[0]["exc_info"])

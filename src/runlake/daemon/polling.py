@@ -44,7 +44,7 @@ class Shared:
     committed: Callable[[Sync], None]
     """Told of each attempt that has ended."""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
-    doubtful: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE // 2))
+    doubtful: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(-(-MOST_AT_ONCE // 2)))
     """Sources that fail, or were never seen, get half of the slots: a thousand of them hold up none that works."""
     aside: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ASIDE))
     random: random.Random = field(default_factory=random.Random)
