@@ -13,6 +13,7 @@ import pytest
 from runlake import sync as engine
 from runlake.daemon import polling
 from runlake.emulator import Clock, Emulator
+from runlake.errors import StoreError
 from sync.conftest import Stage
 
 from .conftest import Account, configure, rehearsal, soon
@@ -51,13 +52,14 @@ async def test_an_attempt_that_crashes_is_not_begun_again_at_once(
 
 
 async def test_what_lasts_for_hours_takes_no_turn_from_syncs(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    began, never = asyncio.Event(), asyncio.Event()
+    begun = 0
 
     async def last(*_: Any, **__: Any) -> Any:
-        began.set()
-        await never.wait()
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
 
-    monkeypatch.setattr(polling, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(polling, "MOST_AT_ONCE", 2)
     monkeypatch.setattr(engine, "backfill", last)
     path = configure(account.folder, account.table("esper"), account.table("clerk"))
     async with rehearsal(path, account.emulator.clock) as play:
@@ -65,13 +67,16 @@ async def test_what_lasts_for_hours_takes_no_turn_from_syncs(account: Account, m
         def since(polled: polling.Polled) -> Awaitable[Any]:
             return polled.backfill(play.now() - DAY)
 
-        backfill = asyncio.create_task(play.daemon.attempt("esper", since))
-        await began.wait()
-        for name in ("esper", "clerk"):
+        names = ("esper", "clerk")
+        backfills = [asyncio.create_task(play.daemon.attempt(name, since)) for name in names]
+        await soon(lambda: begun == len(names))
+        for name in names:
             async with asyncio.timeout(20):
                 assert (await play.daemon.attempt(name, lambda polled: polled.sync())).outcome == "ok"
-        assert not backfill.done()
-    assert backfill.cancelled()
+        assert not any(backfill.done() for backfill in backfills)
+    for backfill in backfills:
+        with pytest.raises(StoreError, match="ask again once it runs"):
+            await backfill
 
 
 async def test_a_sync_that_waits_for_a_long_reading_of_its_own_source_is_no_case_for_a_restart(
@@ -98,3 +103,36 @@ async def test_a_sync_that_waits_for_a_long_reading_of_its_own_source_is_no_case
         assert play.daemon.polling
         over.set()
         await asyncio.gather(reading, waiting)
+
+
+async def test_a_ledger_that_refuses_what_is_called_off_at_the_end_is_told_as_that(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = asyncio.Event()
+
+    async def last(*_: Any, **__: Any) -> Any:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            raise StoreError("the disk is full")
+
+    monkeypatch.setattr(engine, "sync", last)
+    path = configure(account.folder, account.table("esper"))
+    async with rehearsal(path, account.emulator.clock) as play:
+        sync = asyncio.create_task(play.daemon.attempt("esper", lambda polled: polled.sync()))
+        await began.wait()
+    with pytest.raises(StoreError, match="the disk is full"):
+        await sync
+    assert len(play.said("ledger.down")) == 1
+
+
+async def test_after_a_clock_was_set_back_by_a_year_nothing_waits_for_a_year(account: Account) -> None:
+    path = configure(account.folder, account.table("esper", 'coverage_every = "1d"'))
+    async with rehearsal(path, account.emulator.clock) as play:
+        await play.pass_by(2 * HOUR)
+        play.ahead = -365 * DAY
+        play.daemon._clock_jumped(play.ahead.total_seconds())
+        planned = {job.id: job.next_run_time for job in play.daemon.scheduler.get_jobs()}
+        assert planned.keys() >= {"sync:esper", "coverage:esper", "upkeep"}
+        assert max(planned.values()) <= play.now() + HOUR

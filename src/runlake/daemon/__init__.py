@@ -242,6 +242,10 @@ class Daemon:
         except StoreError as error:
             self._ledger_fails(error)
             raise
+        except asyncio.CancelledError:
+            if (asking := asyncio.current_task()) is not None and asking.cancelling():
+                raise
+            raise StoreError(self.ledger_error or "the daemon is ending; ask again once it runs") from None
         finally:
             self._schedule(polled)
 
@@ -261,6 +265,8 @@ class Daemon:
             return
         self.ledger_error = str(error)
         log.error("ledger.down", error=str(error))
+        if not self.scheduler.running:  # it happened to what was called off at the end
+            return
         notify(f"STATUS={error}")
         self.scheduler.pause()
         self._reopening = asyncio.create_task(self._reopen())
@@ -319,7 +325,9 @@ class Daemon:
         for polled in self.sources.values():
             # Soon: how far we have seen was told by a clock that was wrong, or is.
             polled.next_sync_at = min(polled.next_sync_at, self.now() + polled.source.soonest)
+            polled.next_coverage_at = None
             self._schedule(polled)
+        self.unplan("upkeep")
         self.chores.begin()
         self.scheduler.wakeup()
 

@@ -69,9 +69,9 @@ class Chores:
         if self._changed is None or not daemon.scheduler.running:  # in the end there is only the last publish
             return
         every = daemon.config.daemon.publish_every * (1 if self._changed == "rows" else STAMPS)
-        every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         if any(polled.last is None for polled in daemon.sources.values()):
             every = min(every, timedelta(seconds=5))  # first syncs are looked forward to
+        every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         at = min(max(now, (self.as_of or now - every) + every), now + every)  # the clock may have been set back since
         planned = daemon.scheduler.get_job("publish")
         if planned is None or at < planned.next_run_time:
