@@ -69,6 +69,9 @@ def test_init_writes_a_config_that_loads_for_every_connector(project: Path, runl
         (["--connector", "clerk", "--set", "api_key=hunter2"], "secrets are not written on a command line"),
         (["--connector", "clerk", "--set", "nope=1"], "connector clerk has no setting 'nope'"),
         (["--connector", "clerk", "--set", "pipelines"], "write KEY=VALUE"),
+        (["--connector", "clerk", "--name", "a/b"], "name: String should match pattern"),
+        (["--connector", "esper", "--set", "base_url=nowhere"], "base_url: Input should be a valid URL"),
+        (["--connector", "esper", "--set", "page_size=many"], "page_size: Input should be a valid integer"),
         (["--name", "x"], "need --connector"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 
 from runlake.cli import init, show
 from runlake.cli.advice import secret_places
@@ -38,7 +39,13 @@ def draft(connector: str | None, name: str | None, given: Sequence[str], *, inte
             if info.is_required() and not init.is_secret(info):
                 made.settings[key] = _value(info, typer.prompt(key, err=True))
     # Nothing is checked against the vendor here; the shape is, as `load` would.
-    init.settings(made)
+    chosen = init.settings(made)
+    try:
+        Source(name=made.name, connector=connector, settings=chosen)
+        kinds[connector].settings_type.model_validate(chosen)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ConfigError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg'].removeprefix('Value error, ')}") from None
     return made
 
 
