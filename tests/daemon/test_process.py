@@ -91,6 +91,35 @@ def test_ended_in_the_middle_of_a_long_first_sync_it_keeps_the_pages_and_goes_on
         ]
 
 
+STUCK = """
+import pathlib
+import threading
+from runlake.cli import serving
+from runlake.store import Store
+
+def work():
+    pathlib.Path("stuck").touch()
+    threading.Event().wait()
+
+async def publish(self, as_of):
+    await self._do(work)
+
+Store.publish, serving.LONGEST_END = publish, 0.5
+"""
+
+
+def test_a_thread_that_comes_to_no_end_holds_up_no_end(account: Account, begin: Begin) -> None:
+    configure(account.folder, account.table("clerk"))
+    (account.folder / "sitecustomize.py").write_text(STUCK)
+    daemon = begin(env={"PYTHONPATH": str(account.folder)})
+    until((account.folder / "stuck").exists, "publish")
+    code, seconds = daemon.end()
+    assert (code, seconds < 10) == (0, True)
+    assert len(daemon.said("daemon.cut_short")) == 1, daemon.text
+    with duckdb.connect(str(daemon.database), read_only=True) as con:
+        assert con.execute("SELECT count(*) > 0 FROM rl.runs").fetchall() == [(True,)]
+
+
 def test_a_second_daemon_is_refused_and_told_who_holds_the_ledger(account: Account, begin: Begin) -> None:
     configure(account.folder, account.table("clerk"))
     first = begin()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from runlake import __version__
-from runlake.cli import show
+from runlake.cli import DONE, show
 from runlake.config import load
 from runlake.daemon import Daemon
 from runlake.daemon.logs import configure
@@ -24,6 +26,9 @@ from runlake.web.server import serving
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+LONGEST_END = 9.0
+"""Seconds from the signal to the end, whatever goes on."""
 
 
 def daemon(path: Path, *, json_logs: bool) -> None:
@@ -47,6 +52,20 @@ async def _run(path: Path, *, json_logs: bool) -> None:
                 _greet(daemon, address)
             async with daemon.running():
                 await daemon.stopped.wait()
+                _end_in_time()
+
+
+def _end_in_time() -> None:
+    """No thread can be ended from outside: one that waits for a resolver, or compacts a large ledger, would be waited
+    for. The ledger is whole at any moment, and what is cut short is done again after the next start."""
+
+    def cut_short() -> None:
+        log.warning("daemon.cut_short", after_s=LONGEST_END)
+        os._exit(DONE)
+
+    timer = threading.Timer(LONGEST_END, cut_short)
+    timer.daemon = True
+    timer.start()
 
 
 def _greet(daemon: Daemon, address: str) -> None:
