@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cli.conftest import Command, Vendors, configure, project, runlake
 from cli.daemons import ANYWHERE, polling
@@ -130,7 +131,12 @@ async def test_a_client_that_goes_away_and_one_that_says_nothing_harm_nobody(
                 b"POST /sync HTTP/1.1\r\nHost: daemon\r\nContent-Length: 22\r\n\r\n" + b'{"source":"clarifeye"}'
             )
             gone.close()
-            assert (await go.sync(served.daemon.config.source[0], None)).outcome == "ok"
+            with capture_logs() as log, socket.socket(socket.AF_UNIX) as halfway:
+                halfway.connect(path)
+                halfway.sendall(b"POST /sync HTTP/1.1\r\nHost: daemon\r\nContent-Length: 22\r\n\r\n{")
+                halfway.close()
+                assert (await go.sync(served.daemon.config.source[0], None)).outcome == "ok"
+            assert [each for each in log if each["event"] == "request.crashed"] == []
 
 
 async def test_a_bad_file_changes_nothing_and_says_why(vendors: Vendors, folder: Path, serve_daemon: Serve) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from cli.conftest import Vendors
+from runlake import sync as engine
 from runlake.emulator import TrueRun
 from runlake.web.hooks import MOST_BODY, MOST_RUNS, MOST_WAITING
 
@@ -92,6 +94,22 @@ async def test_one_answer_for_a_wrong_secret_and_for_what_is_not_there(
         assert (answer.status_code, answer.json()) == (401, {"error": "no hook here for this secret"})
         await served.hints_read()
     assert vendors.emulator.clarifeye.requests == vendors.emulator.esper.requests == []
+
+
+async def test_a_bug_that_a_hint_meets_is_told(
+    hooked: Callable[..., str], serve_daemon: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(engine, "hinted", crash)
+    async with serve_daemon(hooked()) as served:
+        with capture_logs() as log:
+            assert (await hint(served, {"pipeline_id": "p", "run_id": "r"})).status_code == 202
+            await served.hints_read()
+            await asyncio.sleep(0)
+        [told] = [each for each in log if each["event"] == "request.crashed"]
+        assert (told["path"], str(told["exc_info"])) == ("/hooks/clarifeye", "nobody thought of this")
 
 
 async def test_a_signature_is_of_the_very_bytes_sent(hooked: Callable[..., str], serve_daemon: Serve) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from functools import partial
 from typing import Any
 
 import structlog
@@ -68,8 +69,13 @@ def route(daemon: Daemon) -> Route:
             return JSONResponse({"reading": "sync"}, 202)
         task = asyncio.create_task(read(name, refs))
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(partial(ended, name))
         return JSONResponse({"reading": len(refs)}, 202)
+
+    def ended(name: str, task: asyncio.Task[None]) -> None:
+        waiting[name].discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            log.error("request.crashed", path=f"/hooks/{name}", exc_info=bug)
 
     async def read(name: str, refs: list[RunRef]) -> None:
         try:

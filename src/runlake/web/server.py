@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -65,7 +65,8 @@ async def serving(daemon: Daemon) -> AsyncIterator[str]:
 
 def _crashed(request: Request, error: Exception) -> Response:
     """A bug of ours: told in full where the daemon's other bugs are, not to who asks."""
-    log.error("request.crashed", path=request.url.path, exc_info=error)
+    if not isinstance(error, ClientDisconnect):  # whoever asked has gone away halfway
+        log.error("request.crashed", path=request.url.path, exc_info=error)
     return JSONResponse({"error": "a bug; the daemon's log has it"}, 500)
 
 
