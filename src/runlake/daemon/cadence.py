@@ -18,10 +18,6 @@ SOON = timedelta(hours=1)
 QUIET_SHARE = 12
 """Without news, a source is asked after a twelfth of the time that it has been quiet."""
 
-OLD_SHARE = 10
-"""An open run is read again after a tenth of its age, as `Watched.due` has it."""
-
-
 BACKLOG_SHARE = 60
 """For each second that requests of the same owner have to queue, open runs are let alone for a minute: syncs, which
 read them too, come first. Else following 10,000 runs a day took half of a quota of 5,000 an hour, and a sweep an hour.
@@ -45,8 +41,7 @@ def next_follow(
 ) -> datetime | None:
     """When to read open runs by id before the next sync does; None where there is none to be read. `backlog_s`: what
     waits already of their owner's requests, as `Budget.backlog_s` has it."""
-    due = [
-        each.read_at + min((each.read_at - each.since) / OLD_SHARE, timedelta(hours=1)) if each.read_at else now
-        for each in watched
-    ]
-    return max(min(due), now + max(source.soonest, timedelta(seconds=BACKLOG_SHARE * backlog_s))) if due else None
+    if not watched:
+        return None
+    soonest = now + max(source.soonest, timedelta(seconds=BACKLOG_SHARE * backlog_s))
+    return max(min(each.due_at or now for each in watched), soonest)

@@ -42,9 +42,14 @@ class Watched:
     failures: int = 0
     """How often in a row it alone could not be read."""
 
+    @property
+    def due_at(self) -> datetime | None:
+        """A tenth of its age after it was last read, at most an hour; None where it never was."""
+        return self.read_at and self.read_at + min((self.read_at - self.since) / 10, timedelta(hours=1))
+
     def due(self, now: datetime) -> bool:
-        """Young runs are read at every sync, old ones after a tenth of their age, at most an hour."""
-        return self.read_at is None or now - self.read_at >= min((self.read_at - self.since) / 10, timedelta(hours=1))
+        """So young runs are read at every sync, old ones hourly."""
+        return self.due_at is None or self.due_at <= now
 
 
 @dataclass(slots=True, kw_only=True)
