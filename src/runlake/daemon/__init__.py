@@ -26,7 +26,7 @@ from runlake.daemon.notify import notify
 from runlake.daemon.polling import Polled, Shared
 from runlake.errors import ConfigError, StoreError
 from runlake.secret import expiries
-from runlake.store import Store, Sync
+from runlake.store import Store
 from runlake.sync import Clock, Network, utc_now
 
 __all__ = ["Daemon"]
@@ -71,9 +71,9 @@ class Daemon:
     ) -> None:
         self.path, self.config, self.store, self.now = path, config, store, now
         self.network = network or Network()
-        self.shared = Shared(store, self.network, now, self._committed)
-        self.sources: dict[str, Polled] = {}
         self.chores = Chores(self)
+        self.shared = Shared(store, self.network, now, self.chores.committed)
+        self.sources: dict[str, Polled] = {}
         self.started_at = now()
         self.stopped = asyncio.Event()
         self.ledger_error: str | None = None
@@ -249,9 +249,6 @@ class Daemon:
         finally:
             self._schedule(polled)
 
-    def _committed(self, row: Sync) -> None:
-        self.chores.committed(row)
-
     # -- what can happen to us
 
     def _crashed(self, event: JobExecutionEvent) -> None:
@@ -354,7 +351,6 @@ class Daemon:
                 name: {
                     "next_sync_at": polled.next_sync_at,
                     "next_follow_at": polled.next_follow_at,
-                    "cron": polled.source.cron,
                     "under_way": sorted(polled.under_way),
                     "waiting": waiting.get(name, {}),
                     "down_since": polled.down_since,

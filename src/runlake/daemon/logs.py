@@ -16,7 +16,7 @@ LONGEST = 1000
 
 
 def configure(*, json: bool, out: TextIO | None = None) -> None:
-    """To stderr, unless told otherwise. Libraries' warnings go the same way."""
+    """To stderr, unless told otherwise. Libraries say nothing themselves."""
     stream = out or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,

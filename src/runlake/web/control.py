@@ -48,7 +48,7 @@ class Tried(BaseModel):
 
 def routes(daemon: Daemon) -> list[Route]:
     async def status(_: Request) -> Any:
-        return {"pid": os.getpid(), "version": __version__, "listen": daemon.config.daemon.listen, **daemon.status()}
+        return {"pid": os.getpid(), "version": __version__, **daemon.status()}
 
     async def reload(_: Request) -> Any:
         return {"changes": daemon.reload()}
