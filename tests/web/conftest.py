@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,12 +13,15 @@ import httpx
 import pytest
 
 from cli.conftest import Vendors
+from daemon.conftest import folder
 from runlake.config import load
 from runlake.daemon import Daemon
 from runlake.emulator import Clock, Emulator, serve
 from runlake.store import Store
 from runlake.store.books import rows
 from runlake.web.server import serving
+
+__all__ = ["folder"]
 
 MONDAY = datetime(2026, 7, 13, 9, tzinfo=UTC)
 
@@ -36,13 +38,6 @@ def vendors(shared_vendors: Vendors) -> Vendors:
     shared_vendors.emulator.reset()
     shared_vendors.emulator.clock.set(MONDAY)
     return shared_vendors
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: a Unix socket's has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="rl") as made:
-        yield Path(made)
 
 
 @dataclass
