@@ -147,6 +147,7 @@ async def test_a_bad_file_changes_nothing_and_says_why(vendors: Vendors, folder:
         for text, why in (
             (good + "nope = ", "runlake.toml: "),
             (good.replace('"clarifeye"', '"clarifye"'), "no connector 'clarifye'; there is clarifeye"),
+            (good.replace(':0"', ':0"\nsql_token = { file = "none" }', 1), "cannot read the secret file"),
             (good.replace("ledger.duckdb", "other.duckdb"), "`database` has changed, which takes a restart"),
             (good.replace("127.0.0.1:0", "127.0.0.1:1"), "`daemon.listen` has changed, which takes a restart"),
         ):

@@ -133,6 +133,8 @@ class Daemon:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = load(self.path)
+            if config.daemon.sql_token is not None:
+                config.daemon.sql_token.reveal()  # told to who reloads, as at the start, not to who asks in SQL
             for key, kept, given in (
                 ("database", self.config.database, config.database),
                 ("daemon.listen", self.config.daemon.listen, config.daemon.listen),
