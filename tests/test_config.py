@@ -57,3 +57,15 @@ def test_a_secret_file_that_is_missing_is_named_only_when_it_is_needed(tmp_path:
     settings = load(tmp_path / "runlake.toml").source[0].build().settings
     with pytest.raises(ConfigError, match=r"cannot read the secret file .*/secrets/token: No such file"):
         settings.token.reveal()
+
+
+def test_a_mistyped_key_is_told_before_the_one_that_is_missing_for_it(tmp_path: Path) -> None:
+    (tmp_path / "runlake.toml").write_text('[[source]]\nnam = "etl"\nconnector = "airflow"\n')
+    with pytest.raises(ConfigError, match="source 1: unknown key 'nam'; there is name$"):
+        load(tmp_path / "runlake.toml")
+
+
+def test_two_sources_in_single_brackets_are_told_how_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runlake.toml").write_text('[source]\nname = "a"\n[source]\nname = "b"\n')
+    with pytest.raises(ConfigError, match=r"write \[\[source\]\], in double brackets \(at line 3"):
+        load(tmp_path / "runlake.toml")

@@ -293,6 +293,8 @@ def _there_is(word: str, known: list[str]) -> str:
 
 def _with_place(error: tomllib.TOMLDecodeError, text: str) -> str:
     message = str(error)
+    if "('source',)" in message:
+        message = "Several [source] tables: write [[source]], in double brackets " + message[message.rfind("(") :]
     if "at end of document" in message:
         lines = text.splitlines() or [""]
         message = message.replace("at end of document", f"at line {len(lines)}, column {len(lines[-1]) + 1}")
@@ -301,7 +303,9 @@ def _with_place(error: tomllib.TOMLDecodeError, text: str) -> str:
 
 def _first_problem(error: ValidationError, data: Any, model: type[BaseModel]) -> str:
     """One line of a pydantic error, which quotes no value: a misplaced secret must not be shown."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    # A mistyped key is told before the one that is missing for it.
+    problem = min(problems, key=lambda each: each["type"] != "extra_forbidden")
     place, kind = list(problem["loc"]), problem["type"]
     where = []
     if len(place) >= 2 and place[0] == "source" and isinstance(place[1], int):

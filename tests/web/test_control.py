@@ -252,3 +252,12 @@ async def test_a_reload_of_the_same_file_asks_no_vendor_and_takes_a_new_secret(
         (folder / "hook").write_text("second")
         assert served.daemon.reload() == []
         assert (polled.source.hook.secret.reveal(), polled.next_sync_at) == ("second", planned)
+
+
+def test_a_daemon_whose_socket_is_gone_is_not_said_to_be_none(here: Path, vendors: Vendors, runlake: Command) -> None:
+    with polling(here, vendors.table("clarifeye", here)) as daemon:
+        control_path(here / "ledger.duckdb").unlink()
+        refused = runlake("reload")
+        assert (refused.code, refused.err.count("\n")) == (3, 1)
+        assert f"in use by process {daemon.process.pid}" in refused.err
+        assert "the socket is gone" in refused.err

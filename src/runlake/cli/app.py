@@ -90,7 +90,7 @@ def root(
     """One ledger of every pipeline run a team has, at whatever vendor it ran.
 
     \b
-    First steps: runlake demo; then runlake init, runlake check, runlake sync
+    First steps: runlake demo; then runlake init, runlake check, runlake daemon
     Example:     runlake sql "SELECT status, count(*) FROM runs GROUP BY status"
     Exit codes:  0 done, 1 a source failed, 2 you wrote something wrong,
                  3 our own database refuses, 130 Ctrl-C

@@ -19,9 +19,10 @@ from runlake.cli import DONE, show
 from runlake.config import load
 from runlake.daemon import Daemon
 from runlake.daemon.logs import configure
-from runlake.errors import ConfigError
+from runlake.errors import ConfigError, RunlakeError, StoreError
 from runlake.http import DaemonClient
 from runlake.store import Store, network_filesystem, published_path
+from runlake.store.database import connect
 from runlake.web.server import serving
 
 log = structlog.get_logger()
@@ -46,13 +47,16 @@ async def _run(path: Path, *, json_logs: bool) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stop)
-        loop.add_signal_handler(signal.SIGHUP, _reload, daemon)
+        hung_up = asyncio.Event()  # however often, before it is seen to: one wish
+        loop.add_signal_handler(signal.SIGHUP, hung_up.set)
         async with serving(daemon) as address:
             if not json_logs:
                 _greet(daemon, address)
             async with daemon.running():
+                reloading = asyncio.create_task(_reload(daemon, hung_up))
                 await daemon.stopped.wait()
                 _end_in_time()
+                reloading.cancel()
 
 
 def _end_in_time() -> None:
@@ -91,23 +95,37 @@ def _near(path: Path) -> str:
     return str(path)
 
 
-def _reload(daemon: Daemon) -> None:
-    try:
-        daemon.reload()
-    except ConfigError as error:
-        log.error("config.refused", error=str(error), kept="what ran before")
+async def _reload(daemon: Daemon, hung_up: asyncio.Event) -> None:
+    while await hung_up.wait():
+        hung_up.clear()
+        try:
+            daemon.reload()
+        except ConfigError as error:
+            log.error("config.refused", error=str(error), kept="what ran before")
 
 
 def ask(database: Path, question: Callable[[DaemonClient], Awaitable[T]]) -> T:
-    """Asks the daemon that holds the ledger. Raises ConfigError where none runs."""
+    """Asks the daemon that holds the ledger. Raises ConfigError where none runs, StoreError where none answers."""
 
     async def asked() -> T:
         async with DaemonClient(database) as client:
             if not await client.running():
-                raise ConfigError(f"no daemon runs on {_near(database)}; `runlake daemon` starts one")
+                raise _unanswered(database, client.path)
             return await question(client)
 
     return asyncio.run(asked())
+
+
+def _unanswered(database: Path, socket: Path) -> RunlakeError:
+    try:
+        if database.exists():
+            connect(database, read_only=True).close()
+    except StoreError as error:  # it has a holder, who is named
+        return StoreError(
+            f"{error}; if that is the daemon, it does not answer at {_near(socket)}: it is busy, or the socket is "
+            "gone or its path longer than 107 bytes: kill -HUP reloads, a restart in a shorter folder helps"
+        )
+    return ConfigError(f"no daemon runs on {_near(database)}; `runlake daemon` starts one")
 
 
 def reload(path: Path) -> None:

@@ -104,9 +104,9 @@ def _advice(path: Path, text: str, damaged: str) -> str:
     held = re.search(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", text)
     if held or "Could not set lock" in text:
         by = f"process {held[2]} ({Path(held[1]).name})" if held else "another process"
-        return f"{path} is in use by {by}; wait for it, or read the published copy (`runlake sql`, `runlake status`)"
+        return f"{path} is in use by {by}; wait for it or stop it; its published copy can be read (`runlake sql`, `runlake status`)"
     if "No space left" in text or "File too large" in text or ("disk" in text.lower() and "full" in text.lower()):
-        return f"{path}: the disk is full; nothing acknowledged is lost: free some space and run the command again"
+        return f"{path}: the disk is full; nothing acknowledged is lost: free some space, then try again"
     if "Is a directory" in text:
         return f"{path} is a folder; `database` in the config names a file"
     if re.search(r"not a valid DuckDB|Corrupt|(?i:checksum)|Could not read enough bytes|while replaying WAL", text):
@@ -123,7 +123,7 @@ def require_space(path: Path) -> None:
     if free < FREE_FLOOR:
         raise StoreError(
             f"{path}: only {free // 2**20} MiB are free on its disk; runlake stops writing below "
-            f"{FREE_FLOOR // 2**20} MiB: free some space and run the command again"
+            f"{FREE_FLOOR // 2**20} MiB: free some space, then try again"
         )
 
 

@@ -75,6 +75,8 @@ def findings(
         found += _secrets(source, row, daemon, now)
         if row is not None:
             found += _last_sync(source, row)
+        elif daemon is not None and source.name in daemon.sources and "sync" in daemon.sources[source.name].under_way:
+            found.append(warning(source.name, "its first sync goes on", "wait for it; runlake status shows it"))
         elif health:  # else nothing was, which is said once
             found.append(warning(source.name, "it was never synced", f"runlake sync {source.name}"))
         if row is not None and source.name in late and row["error"] is None:
