@@ -20,6 +20,7 @@ from typing import Any
 
 import duckdb
 import httpx
+from pydantic import TypeAdapter
 
 from benchmarks.emulated import Vendors, emulator, vendors
 from benchmarks.table import aligned
@@ -81,6 +82,7 @@ class Soak:
 
     async def midnight(self) -> dict[str, Any]:
         """What the process holds, and what the day has cost."""
+        await self._daemon.chores.publish()  # which closes the log of what was written since
         await asyncio.sleep(0.05)  # until the server has let go of its last connection
         gc.collect()
         seconds = self.syncs()
@@ -97,6 +99,11 @@ class Soak:
             "rows": await rows(self._daemon.store),
             "file_bytes": self._daemon.store.path.stat().st_size,
         }
+
+
+def fill_cache() -> None:
+    """Pydantic keeps up to 16,384 short strings that it has seen: filled now, it grows no more."""
+    TypeAdapter(list[str]).validate_json(json.dumps([f"a string of the soak, {number}" for number in range(200_000)]))
 
 
 def resident() -> int:
@@ -132,6 +139,7 @@ async def soak(folder: Path, days: int, every: str) -> dict[str, Any]:
                     for day in range(days):
                         await soak.until(T0 + timedelta(days=day + 1))
                         midnights.append(await soak.midnight())
+                        print(f"day {day + 1}: {midnights[-1]}", file=sys.stderr)
                     wrong = await compared(daemon, soak)
     return {"days": midnights, "wrong": wrong, "live_bytes": live_bytes(config.database, folder)}
 
@@ -181,6 +189,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as out:
         configure(json=True, out=out)
+        fill_cache()
         figures = asyncio.run(soak(Path(folder), chosen.days, chosen.every))
         out.flush()
         log = [json.loads(line) for line in Path(folder, "log").read_text().splitlines()]
