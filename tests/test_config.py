@@ -61,7 +61,7 @@ def test_a_secret_file_that_is_missing_is_named_only_when_it_is_needed(tmp_path:
 
 def test_a_mistyped_key_is_told_before_the_one_that_is_missing_for_it(tmp_path: Path) -> None:
     (tmp_path / "runlake.toml").write_text('[[source]]\nnam = "etl"\nconnector = "airflow"\n')
-    with pytest.raises(ConfigError, match="source 1: unknown key 'nam'; there is name$"):
+    with pytest.raises(ConfigError, match=r"source 1: unknown key 'nam'; there is name$"):
         load(tmp_path / "runlake.toml")
 
 

@@ -104,7 +104,7 @@ def _advice(path: Path, text: str, damaged: str) -> str:
     held = re.search(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", text)
     if held or "Could not set lock" in text:
         by = f"process {held[2]} ({Path(held[1]).name})" if held else "another process"
-        return f"{path} is in use by {by}; wait for it or stop it; its published copy can be read (`runlake sql`, `runlake status`)"
+        return f"{path} is in use by {by}; wait for it or stop it; `runlake sql` and `status` read the published copy"
     if "No space left" in text or "File too large" in text or ("disk" in text.lower() and "full" in text.lower()):
         return f"{path}: the disk is full; nothing acknowledged is lost: free some space, then try again"
     if "Is a directory" in text:
