@@ -14,6 +14,9 @@ from runlake import sync as engine
 from runlake.daemon import polling
 from runlake.emulator import Clock, Emulator
 from runlake.errors import StoreError
+from runlake.model import RunRef
+from runlake.store import Sync, Watched
+from runlake.sync import intake
 from sync.conftest import Stage
 
 from .conftest import Account, configure, rehearsal, soon
@@ -136,3 +139,31 @@ async def test_after_a_clock_was_set_back_by_a_year_nothing_waits_for_a_year(acc
         planned = {job.id: job.next_run_time for job in play.daemon.scheduler.get_jobs()}
         assert planned.keys() >= {"sync:esper", "coverage:esper", "upkeep"}
         assert max(planned.values()) <= play.now() + HOUR
+
+
+async def test_readers_see_what_a_long_first_sync_has_read_so_far(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "COMMIT_RUNS", 2)
+    told: list[tuple[str, int]] = []
+    path = configure(account.folder, account.table("esper", 'every = "30m"\nsteps = "none"') + "page_size = 2\n")
+    async with rehearsal(path, account.emulator.clock) as play:
+        committed = play.daemon.shared.committed
+
+        def listen(row: Sync) -> None:
+            told.append((row.outcome, row.new_runs))
+            committed(row)
+
+        play.daemon.shared.committed = listen
+        row = await play.daemon.attempt("esper", lambda polled: polled.sync())
+    assert told[0][0] == "running"
+    assert 0 < told[0][1] < row.new_runs
+    assert told[-1] == ("ok", row.new_runs)
+
+
+def test_an_open_run_is_due_although_the_clock_was_set_back_after_it_was_read() -> None:
+    noon = Clock().now()
+    watched = Watched(ref=RunRef("p", "r", 1), why="open", since=noon - DAY, read_at=noon)
+    assert not watched.due(noon + MINUTE)
+    assert watched.due(noon + HOUR)
+    assert watched.due(noon - DAY)

@@ -195,8 +195,14 @@ class Polled:
         shared = self._shared
         one, slots = (self._aside, shared.aside) if aside else (self._one, shared.slots)
 
+        told = 0
+
         def progress(row: Sync) -> None:
+            nonlocal told
             self.under_way[kind] = row
+            if (news := row.new_runs + row.changed_runs) > told:
+                told = news
+                shared.committed(row)  # a first sync may take hours: readers see what there is
 
         doubtful = not aside and (self.failures or not self._known)
         async with one, shared.doubtful if doubtful else nullcontext(), slots:

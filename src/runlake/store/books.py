@@ -49,7 +49,8 @@ class Watched:
 
     def due(self, now: datetime) -> bool:
         """So young runs are read at every sync, old ones hourly."""
-        return self.due_at is None or self.due_at <= now
+        ahead = self.read_at is not None and self.read_at > now  # by a clock that has been set back since
+        return ahead or self.due_at is None or self.due_at <= now
 
 
 @dataclass(slots=True, kw_only=True)
