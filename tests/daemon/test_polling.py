@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runlake import sync as engine
+from runlake.config import Source
 from runlake.daemon import polling
 from runlake.emulator import Clock, Emulator
 from runlake.errors import StoreError
@@ -80,6 +81,39 @@ async def test_what_lasts_for_hours_takes_no_turn_from_syncs(account: Account, m
     for backfill in backfills:
         with pytest.raises(StoreError, match="ask again once it runs"):
             await backfill
+
+
+async def test_sources_that_wait_for_their_owners_quota_take_no_turn_from_others(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, begun = engine.sync, set[str]()
+
+    async def wait(source: Source, *given: Any, **more: Any) -> Any:
+        begun.add(source.name)
+        if source.owner == "spent":
+            await asyncio.Event().wait()
+        return await sync(source, *given, **more)
+
+    monkeypatch.setattr(polling, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(polling, "MOST_OF_AN_OWNER", 1)
+    monkeypatch.setattr(engine, "sync", wait)
+    spent = [account.named(f"spent-{number}", "clerk", 'owner = "spent"') for number in range(3)]
+    path = configure(account.folder, *spent, account.table("esper"))
+    async with rehearsal(path, account.emulator.clock) as play:
+        play.daemon.network.owners |= {f"spent-{number}": "spent" for number in range(3)}
+        for polled in play.daemon.sources.values():
+            polled._known = True
+        waiting = [
+            asyncio.create_task(play.daemon.attempt(f"spent-{number}", lambda polled: polled.sync()))
+            for number in range(3)
+        ]
+        await soon(lambda: len(begun) == 1)
+        async with asyncio.timeout(20):
+            assert (await play.daemon.attempt("esper", lambda polled: polled.sync())).outcome == "ok"
+        assert len(begun) == 2
+    for each in waiting:
+        with pytest.raises(StoreError, match="ask again once it runs"):
+            await each
 
 
 async def test_a_sync_that_waits_for_a_long_reading_of_its_own_source_is_no_case_for_a_restart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 MOST_AT_ONCE = 64
 """Sources that are asked at the same time: most of that time they wait for a vendor."""
 
+MOST_OF_AN_OWNER = 32
+"""Of those with the same credentials: where these wait for their quota, others do not wait for them."""
+
 MOST_ASIDE = 8
 """Backfills and comparisons at the same time, beside those: they may last for hours."""
 
@@ -46,6 +49,10 @@ class Shared:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     doubtful: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(-(-MOST_AT_ONCE // 2)))
     """Sources that fail, or were never seen, get half of the slots: a thousand of them hold up none that works."""
+    owned: defaultdict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(MOST_OF_AN_OWNER))
+    )
+    """By owner, or by source until its owner is known."""
     aside: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ASIDE))
     random: random.Random = field(default_factory=random.Random)
 
@@ -205,7 +212,8 @@ class Polled:
                 shared.committed(row)  # a first sync may take hours: readers see what there is
 
         doubtful = not aside and (self.failures or not self._known)
-        async with one, shared.doubtful if doubtful else nullcontext(), slots:
+        owned = shared.owned[shared.network.owners.get(self.name, self.name)]
+        async with one, nullcontext() if aside else owned, shared.doubtful if doubtful else nullcontext(), slots:
             began = shared.now()
             try:
                 row = await work(self.source, shared.store, network=self.network, now=shared.now, progress=progress)

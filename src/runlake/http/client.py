@@ -289,9 +289,7 @@ class VendorHttp:
         may_renew = signed
         for _ in range(5):
             headers = await self._sign.headers(self) if signed else {}
-            async with self._budget.slot(self._name) as give_back:
-                # Once it is our turn, not before: a request ahead in the queue may have been told to slow down.
-                await self._wait_for_budget(method, url)
+            async with self._turn(method, url) as give_back:
                 request = self._client.build_request(method, url, headers=headers, json=body)
                 self.traffic.requests += 1
                 async with self._translating(method, url):
@@ -329,12 +327,20 @@ class VendorHttp:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise Unavailable(f"cannot read from {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
 
-    async def _wait_for_budget(self, method: str, url: httpx.URL) -> None:
-        seconds = self._budget.wait_s(self._now())
+    @asynccontextmanager
+    async def _turn(self, method: str, url: httpx.URL) -> AsyncIterator[Callable[[], None]]:
+        """A slot of the budget. Whether the vendor wants to be left alone is asked once it is our turn, not before: a
+        request ahead in the queue may have been told so. Who waits for that gives way to more urgent ones meanwhile."""
+        async with self._budget.slot(self._name) as give_back:
+            seconds = self._budget.wait_s(self._now())
+            if not seconds:
+                yield give_back
+                return
         if seconds > self._limits.patience_s:
             raise RateLimited(f"{method} {url.path}: the vendor's quota is used up for {seconds:.0f} s", seconds)
-        if seconds:
-            await self._wait(seconds)
+        await self._wait(seconds)
+        async with self._budget.slot(self._name) as give_back:
+            yield give_back
 
     def _url(self, path: str, params: Mapping[str, Param]) -> httpx.URL:
         # Either way through `link`: a path that does not begin with "/" would continue the host's name.
