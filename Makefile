@@ -1,14 +1,16 @@
 # Each target makes what it needs from nothing; the first `make test` takes a minute more.
 PYTHON ?= python3
+# A file's tests stay together: they share what is dear to build.
+SIDE_BY_SIDE = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-duckdb15 check bench docs record-airflow wheel lint-shipping
 .DELETE_ON_ERROR:
 
 demo: .venv/runtime ; .venv/bin/runlake demo
 
-test: .venv/dev ; .venv/bin/pytest -q
+test: .venv/dev ; .venv/bin/pytest -q $(SIDE_BY_SIDE)
 
-test-duckdb15: .venv-duckdb15/dev ; .venv-duckdb15/bin/pytest -q
+test-duckdb15: .venv-duckdb15/dev ; .venv-duckdb15/bin/pytest -q $(SIDE_BY_SIDE)
 
 check: .venv/dev ; .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 
