@@ -83,5 +83,6 @@ def following(draft: init.Draft | None, path: Path) -> list[str]:
         *([f"set {secrets}"] if secrets else []),
         *([f"replace what says {init.PLACEHOLDER}"] if blank else []),
         f"runlake{option} check",
+        f"runlake{option} daemon",
     ]
     return [f"next: {', then '.join(todo)}"]

@@ -54,7 +54,7 @@ def demo(folder: Path) -> int:
     say(
         f"\nThe simulated vendors are gone; their ledger stays in {folder}. Ask it something else:\n\n"
         f'  {option} status\n  {option} sql "FROM latest_runs"\n  {option} sql "SHOW TABLES"\n\n'
-        f"Then your own vendors: {command} connectors, then with init, check and sync in its place\n"
+        f"Then your own vendors: {command} connectors, then with init, check and daemon in its place\n"
     )
     return SOURCE_FAILED if failed else DONE
 
