@@ -49,7 +49,8 @@ def test_the_example_config_has_every_key() -> None:
 def test_init_takes_a_source_from_flags(project: Path, runlake: Command) -> None:
     done = runlake("init", "--connector", "clerk", "--name", "chat", "--set", "pipelines=a, b")
     assert done.code == 0
-    assert done.err == "wrote runlake.toml\nnext: set api_key (env CHAT_API_KEY), then runlake check, then runlake daemon\n"
+    following = "set api_key (env CHAT_API_KEY), then runlake check, then runlake daemon"
+    assert done.err == f"wrote runlake.toml\nnext: {following}\n"
     [source] = load(project / "runlake.toml").source
     assert (source.name, source.settings["pipelines"]) == ("chat", ["a", "b"])
     again = runlake("init", "--connector", "clerk")
