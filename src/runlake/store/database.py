@@ -177,13 +177,14 @@ def _views() -> list[str]:
 
 
 def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:
-    """Columns that a view takes over from `runs` are described there, once."""
+    """Columns that a view takes over from `runs`, or else from `syncs`, are described there, once."""
     inherited = con.execute(
         """
         SELECT c.table_name, c.column_name, r.comment
         FROM duckdb_columns() c JOIN duckdb_columns() r USING (database_name, schema_name, column_name)
         WHERE c.database_name = 'lake' AND c.schema_name = 'main' AND c.comment IS NULL
-          AND r.table_name = 'runs' AND r.comment IS NOT NULL
+          AND r.table_name IN ('runs', 'syncs') AND r.comment IS NOT NULL
+        ORDER BY r.table_name DESC -- what `runs` says is said last, and stays
         """
     ).fetchall()
     for view, column, comment in inherited:

@@ -26,18 +26,5 @@ COMMENT ON COLUMN source_health.observed_through IS 'Up to when we can vouch for
 COMMENT ON COLUMN source_health.sync_id IS 'The last sync.';
 COMMENT ON COLUMN source_health.last_sync_at IS 'When it began.';
 COMMENT ON COLUMN source_health.last_outcome IS 'ok; partial (something was missed and will be read again); failed; interrupted; running.';
-COMMENT ON COLUMN source_health.error_class IS 'The class of what went wrong: ConfigError, AuthenticationError, RateLimited, Unavailable, NotFound, UnexpectedResponse.';
-COMMENT ON COLUMN source_health.error IS 'What went wrong, in words.';
 COMMENT ON COLUMN source_health.last_good_at IS 'When a sync last ended ok.';
-COMMENT ON COLUMN source_health.new_runs IS 'Runs that it saw for the first time.';
-COMMENT ON COLUMN source_health.changed_runs IS 'Known runs that it saw changed.';
-COMMENT ON COLUMN source_health.open_runs IS 'Runs of the source that were not final when it ended.';
-COMMENT ON COLUMN source_health.unknown_runs IS 'Runs seen by it whose status word has no mapping.';
-COMMENT ON COLUMN source_health.unreadable IS 'List items that could not be read and were left out.';
-COMMENT ON COLUMN source_health.requests IS 'HTTP requests made.';
-COMMENT ON COLUMN source_health.bytes IS 'Bytes of answers read, after decompression.';
-COMMENT ON COLUMN source_health.retries IS 'Requests made again.';
-COMMENT ON COLUMN source_health.waited_ms IS 'Milliseconds spent waiting for the vendor''s limits.';
-COMMENT ON COLUMN source_health.skew_s IS 'The vendor''s clock less ours, in seconds.';
-COMMENT ON COLUMN source_health.notes IS 'What else was out of the ordinary.';
 COMMENT ON COLUMN source_health.failures_since_good IS 'Failed syncs since the last good one.';

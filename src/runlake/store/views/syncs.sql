@@ -5,8 +5,6 @@ SELECT sync_id, source, vendor, kind, started_at, finished_at, outcome, error_cl
 FROM rl.syncs;
 COMMENT ON VIEW syncs IS 'What was asked of each vendor, when, and what came of it? One row for each attempt, failed ones too; those that changed nothing are kept for 30 days.';
 COMMENT ON COLUMN syncs.sync_id IS 'Of this attempt; the daemon''s log and run_history name it too.';
-COMMENT ON COLUMN syncs.source IS 'The configured account at a vendor.';
-COMMENT ON COLUMN syncs.vendor IS 'The name of the connector.';
 COMMENT ON COLUMN syncs.kind IS 'sync; follow (open runs only, between two syncs); hint (runs that a hook named); backfill; coverage.';
 COMMENT ON COLUMN syncs.started_at IS 'When it began.';
 COMMENT ON COLUMN syncs.finished_at IS 'When it ended; null while it goes on.';
