@@ -211,6 +211,11 @@ class Daemon(BaseModel):
         default=None, description="How long superseded states of runs are kept. Default: for ever."
     )
 
+    @property
+    def stamps_every(self) -> timedelta:
+        """How often at most they get one in which only how far we have seen is new."""
+        return self.publish_every * 5
+
 
 class Config(BaseModel):
     """The whole file."""

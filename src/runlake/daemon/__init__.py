@@ -157,8 +157,7 @@ class Daemon:
                 continue
             self.sources[name].source = source  # with its secrets unread, whether or not it has changed
             if source != before[name]:
-                self.sources[name].next_sync_at = self.now()
-                self._schedule(self.sources[name])
+                self.sync_soon(name)
                 changes.append(f"{name} has changed")
                 if source.history > before[name].history:
                     changes.append(f"{name}: a longer `history` fetches nothing by itself; runlake backfill does")
@@ -288,9 +287,8 @@ class Daemon:
         self.ledger_error = self._reopening = None
         log.info("ledger.recovered", down_s=round((self.now() - began).total_seconds()))
         notify("STATUS=")
-        for polled in self.sources.values():
-            polled.next_sync_at = self.now()
-            self._schedule(polled)
+        for name in self.sources:
+            self.sync_soon(name)
         if not self._paused:
             self.scheduler.resume()
 

@@ -20,9 +20,6 @@ log = structlog.get_logger()
 PUBLISH_SHARE = 20
 """A publish of a second is followed by at least twenty without one."""
 
-STAMPS = 5
-"""Where only how far we have seen has changed, readers get a copy this many times less often."""
-
 AGAIN = timedelta(minutes=1)
 """After a publish has failed."""
 
@@ -41,7 +38,6 @@ class Chores:
         """Seconds that the last publish took."""
         self.published = 0
         self.publish_error: str | None = None
-        self.pinged_at: datetime | None = None
         self.ping_error: str | None = None
         self.doubled = 0
         self._changed: str | None = None
@@ -68,7 +64,8 @@ class Chores:
         now, daemon = self._daemon.now(), self._daemon
         if self._changed is None or not daemon.scheduler.running:  # in the end there is only the last publish
             return
-        every = daemon.config.daemon.publish_every * (1 if self._changed == "rows" else STAMPS)
+        known = daemon.config.daemon
+        every = known.publish_every if self._changed == "rows" else known.stamps_every
         if any(polled.last is None for polled in daemon.sources.values()):
             every = min(every, timedelta(seconds=5))  # first syncs are looked forward to
         every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
@@ -146,4 +143,3 @@ class Chores:
         elif self.ping_error and not error:
             log.info("ping.recovered")
         self.ping_error = error
-        self.pinged_at = daemon.now() if not error else self.pinged_at

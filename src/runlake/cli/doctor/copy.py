@@ -13,9 +13,6 @@ from runlake.config import Config, Source
 from runlake.store import published_path
 from runlake.store.query import Reader
 
-STAMPS = 5
-"""Where nothing but how far we have seen has changed, the daemon publishes this many times less often."""
-
 WRITTEN_LATER = timedelta(minutes=10)
 """A command publishes when it ends; a ledger written this long after its copy was left by one that did not."""
 
@@ -42,7 +39,7 @@ def findings(config: Config, reader: Reader, daemon: Running | None, now: dateti
     found: list[Finding] = []
     if daemon is not None and daemon.publish_error is not None:
         found.append(problem("published copy", f"{made}; making a new one fails: {daemon.publish_error}"))
-    elif daemon is not None and now - as_of > _oldest(config.source, config.daemon.publish_every):
+    elif daemon is not None and now - as_of > _oldest(config.source, config.daemon.stamps_every):
         found.append(warning("published copy", f"it is old: {made}", "runlake sql --fresh, then see the daemon's log"))
     elif daemon is None and (later := _written_since(config.database)) > WRITTEN_LATER:
         text = f"{made}; the ledger was written {length(later)} later"
@@ -60,10 +57,10 @@ def findings(config: Config, reader: Reader, daemon: Running | None, now: dateti
     return found
 
 
-def _oldest(sources: Sequence[Source], publish_every: timedelta) -> timedelta:
+def _oldest(sources: Sequence[Source], stamps_every: timedelta) -> timedelta:
     """Each sync of a daemon is followed by a publish; those by a schedule may be days apart."""
     often = [source.latest for source in sources if source.cron is None]
-    return 3 * (min(often) + STAMPS * publish_every) if often else timedelta.max
+    return 3 * (min(often) + stamps_every) if often else timedelta.max
 
 
 def _written_since(database: Path) -> timedelta:
