@@ -5,6 +5,7 @@ RunlakeError
 │   ├── TooLarge              it asks for more memory, rows or bytes than it may have: ask for less
 │   └── TooSlow               it was stopped at its deadline: ask for less
 ├── Busy                      as many queries as may run do run: ask again after `retry_after`
+├── DeliveryError             a channel did not take a message: try again, or tell its owner
 ├── StoreError                our own database refuses: stop writing, say how to recover
 └── SourceError               one source failed; the others carry on
     ├── AuthenticationError   never retry: a person must change a secret
@@ -39,6 +40,16 @@ class Busy(RunlakeError):
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeliveryError(RunlakeError):
+    """`again` says whether the same message may be taken later; `retry_after` is in seconds, where the channel named a
+    time."""
+
+    def __init__(self, message: str, *, again: bool, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.again = again
         self.retry_after = retry_after
 
 

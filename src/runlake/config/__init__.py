@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,53 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from runlake.config.alerting import Alerts, AnyChannel, AnyRule, Cron, Maintenance, Owner, rules_in_force
+from runlake.config.spans import Span
 from runlake.connector import AnyConnector, Settings, connectors
 from runlake.errors import ConfigError
 from runlake.model import RunStatus, StatusTable
 from runlake.secret import Secret, secrets_of
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST = timedelta(days=36_500)
-
-
-def span(text: object) -> timedelta:
-    """`"90s"`, `"5m"`, `"12h"`, `"30d"`, `"2w"` as a length of time. Raises ValueError for anything else."""
-    if isinstance(text, timedelta):
-        return text
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", text) if isinstance(text, str) else None
-    if not match or not int(match[1]):
-        raise ValueError('write a length of time such as "90s", "5m", "12h" or "30d"')
-    length = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if length > _LONGEST:
-        raise ValueError(f"write at most {_span_text(_LONGEST)}, which is a hundred years")
-    return length
-
-
-def _span_text(length: timedelta) -> str:
-    seconds = int(length.total_seconds())
-    unit = next(unit for unit in "wdhms" if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]}{unit}"
-
-
-Span = Annotated[
-    timedelta,
-    BeforeValidator(span),
-    PlainSerializer(_span_text),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}[smhdw]$", "examples": ["5m", "12h", "30d"]}),
-]
 
 
 def _status(word: object) -> RunStatus:
@@ -77,13 +38,6 @@ def _file(path: Path) -> Path:
     if not path.name or "\0" in str(path):
         raise ValueError("write the name of a file")
     return path
-
-
-def _cron(text: str) -> str:
-    from runlake.cron import trigger  # noqa: PLC0415 (the scheduler, for those who write this key)
-
-    trigger(text)
-    return text
 
 
 class Hook(BaseModel):
@@ -129,9 +83,7 @@ class Source(BaseModel):
     slowest: Span | None = Field(
         default=None, description="How often at least, while nothing happens. Default: three times `every`."
     )
-    cron: Annotated[str, AfterValidator(_cron)] | None = Field(
-        default=None, description="Instead of `every`: a crontab's five fields and a time zone."
-    )
+    cron: Cron | None = Field(default=None, description="Instead of `every`: a crontab's five fields and a time zone.")
     history: Span = Field(default=timedelta(days=30), description="How far back the first sync goes.")
     sweep_every: Span = Field(default=timedelta(hours=6), description="How often recently final runs are listed again.")
     sweep_window: Span = Field(default=timedelta(days=3), description="How far back a sweep goes.")
@@ -227,6 +179,16 @@ class Config(BaseModel):
     )
     daemon: Daemon = Field(default_factory=Daemon, description="What the daemon does besides polling.")
     source: list[Source] = Field(default_factory=list, description="The accounts to poll.")
+    alerts: Alerts = Field(default_factory=Alerts, description="What holds for all rules and channels.")
+    rule: list[AnyRule] = Field(default_factory=list, description="What to alert on, besides what is built in.")
+    channel: list[AnyChannel] = Field(default_factory=list, description="Where alerts go.")
+    owner: list[Owner] = Field(default_factory=list, description="Whose pipelines are whose.")
+    maintenance: list[Maintenance] = Field(default_factory=list, description="Times in which nobody is told.")
+
+    @property
+    def rules(self) -> list[AnyRule]:
+        """The rules in force."""
+        return rules_in_force(self.rule)
 
     def select(self, names: list[str]) -> list[Source]:
         """The sources named, or all. Raises ConfigError for a name that is not there."""

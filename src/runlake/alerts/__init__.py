@@ -1,0 +1,1 @@
+"""Alerting: rules judge what was seen, episodes remember what fires, the outbox tells it once."""

@@ -1,0 +1,38 @@
+"""What is said of alerts: the same facts for every channel, in plain text, in HTML and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from runlake.config.alerting import Severity
+from runlake.store.alerting import Story
+
+
+class Event(StrEnum):
+    OPEN = "open"
+    REPEAT = "repeat"
+    RESOLVE = "resolve"
+    DIGEST = "digest"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message about one or many alerts.
+
+    `message_id` stays the same however often it has to be sent. `thread` is what all messages about these alerts share:
+    the id of the message that told of them first, which for an open one is its own. `whole` tells whether all alerts of
+    that first message are over with this one. `again` tells that it may have arrived before.
+    """
+
+    message_id: str
+    thread: str
+    event: Event
+    severity: Severity
+    stories: Sequence[Story]
+    at: datetime
+    whole: bool = True
+    again: bool = False

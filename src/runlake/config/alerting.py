@@ -1,0 +1,310 @@
+"""What is alerted on, and who is told: the tables `alerts`, `rule`, `channel`, `owner` and `maintenance`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+
+from runlake.config.spans import Span, span
+from runlake.secret import Secret
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+def cron(text: str) -> str:
+    """A crontab's five fields and a time zone, checked. Raises ValueError."""
+    from runlake.cron import trigger  # noqa: PLC0415 (the scheduler, for those who write this key)
+
+    trigger(text)
+    return text
+
+
+Cron = Annotated[str, AfterValidator(cron)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Patterns = list[Annotated[str, Field(min_length=1, max_length=500)]]
+"""Shell patterns (`*`, `?`, `[a-c]`), of which one is to match; what matches one that begins with `!` is left out. With
+none, or only such with `!`: everything else."""
+
+
+def _grace(text: object) -> timedelta:
+    return timedelta() if text == "0s" else span(text)
+
+
+Grace = Annotated[timedelta, BeforeValidator(_grace)]
+"""As Span, or "0s"."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Scope(_Table):
+    """Which pipelines something is about."""
+
+    sources: Patterns = Field(default_factory=list, description="Patterns of sources. Default: all.")
+    pipelines: Patterns = Field(
+        default_factory=list, description="Patterns of pipelines, by id or by name. Default: all."
+    )
+
+
+class Rule(Scope):
+    """What every rule has. `kind` says what it looks for."""
+
+    severity_of_kind: ClassVar[Severity] = Severity.WARNING
+    for_of_kind: ClassVar[timedelta] = timedelta()
+
+    name: Name = Field(default="", description="What you call the rule; unique. Default: its kind.")
+    kind: str = Field(description="What it looks for.")
+    enabled: bool = Field(default=True, description="false: it is not evaluated, and replaces the built-in one.")
+    severity: Severity | None = Field(default=None, description="info, warning or critical. Default: its kind's.")
+    for_: Grace | None = Field(
+        default=None, alias="for", description="How long it must have held before anybody is told. Default: its kind's."
+    )
+    repeat_every: Span | None = Field(default=None, description="How often to tell it again. Default: never.")
+    owner: str | None = Field(default=None, description="Whose it is. Default: what [[owner]] says.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_for_its_kind(cls, data: Any) -> Any:
+        return {"name": data.get("kind"), **data} if isinstance(data, dict) else data
+
+    @property
+    def told_as(self) -> Severity:
+        return self.severity or self.severity_of_kind
+
+    @property
+    def holds_for(self) -> timedelta:
+        return self.for_of_kind if self.for_ is None else self.for_
+
+
+class RunRule(Rule):
+    """About the runs of a pipeline: one episode for each pipeline."""
+
+    triggers: Patterns = Field(
+        default=["!backfill*"], description="Patterns of what started the runs it looks at, in the vendor's words."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels of these runs: a pattern for each.")
+    where: str | None = Field(default=None, description="These runs, as a condition in SQL on the view `runs`.")
+
+
+class Failed(RunRule):
+    """The last runs of a pipeline failed, and the vendor is not trying again."""
+
+    severity_of_kind = Severity.CRITICAL
+    for_of_kind = timedelta(minutes=1)
+
+    kind: Literal["failed"]
+    in_a_row: int = Field(default=1, ge=1, le=100, description="How many runs must have failed since the last success.")
+
+
+class FailureRate(RunRule):
+    """Many of a pipeline's runs fail."""
+
+    kind: Literal["failure_rate"]
+    above_percent: float = Field(default=50, ge=0, lt=100, description="Failures in 100 runs that succeeded or failed.")
+    window: Span = Field(default=timedelta(days=1), description="Of the runs that ended in the last …")
+    min_runs: int = Field(default=10, ge=1, le=200, description="With fewer there is nothing to be told.")
+
+
+class TooLong(RunRule):
+    """A run takes, or took, longer than a limit, or than this pipeline's usually do."""
+
+    kind: Literal["too_long"]
+    limit: Span | None = Field(default=None, description="A fixed limit. Default: learned.")
+    factor: float = Field(default=3, ge=1, le=1000, description="Learned: so many times the 95th percentile.")
+    at_least: Span = Field(default=timedelta(minutes=30), description="Learned: but no less than this.")
+    min_runs: int = Field(default=10, ge=2, le=200, description="Learned: from at least so many successful runs.")
+
+
+class TooShort(RunRule):
+    """A run succeeded faster than a limit, or than this pipeline's usually do: it may have done nothing."""
+
+    kind: Literal["too_short"]
+    limit: Span | None = Field(default=None, description="A fixed limit. Default: learned.")
+    factor: float = Field(default=0.3, gt=0, le=1, description="Learned: so many times the 5th percentile.")
+    min_runs: int = Field(default=20, ge=2, le=200, description="Learned: from at least so many successful runs.")
+
+
+class Missing(RunRule):
+    """No run came when one was due."""
+
+    severity_of_kind = Severity.CRITICAL
+
+    kind: Literal["missing"]
+    cron: Cron | None = Field(
+        default=None, description="When runs are due: a crontab's five fields and a time zone. Default: learned."
+    )
+    every: Span | None = Field(default=None, description="Or: at the latest so long after the one before.")
+    early: Span = Field(default=timedelta(minutes=10), description="With cron: a run so much too early counts.")
+    grace: Grace = Field(default=timedelta(minutes=15), description="How late a run may be created.")
+    min_runs: int = Field(default=10, ge=3, le=200, description="Learned: from at least so many runs.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Missing:
+        if self.cron and self.every:
+            raise ValueError("write cron or every, not both")
+        return self
+
+
+class Waiting(RunRule):
+    """A run waits for a person: a review, an approval, a pause."""
+
+    kind: Literal["waiting"]
+    longer_than: Span = Field(default=timedelta(days=1), description="How long is too long.")
+
+
+class SourceUnobservable(Rule):
+    """We cannot see a source; no alert about its runs fires or resolves meanwhile."""
+
+    severity_of_kind = Severity.CRITICAL
+
+    kind: Literal["source_unobservable"]
+    after: Span = Field(
+        default=timedelta(minutes=15),
+        description="After so long of failing; a refused or missing secret is told at once.",
+    )
+
+
+class NewStatusWord(Rule):
+    """A vendor says a status word that nobody has mapped."""
+
+    kind: Literal["new_status_word"]
+
+
+class CoverageGap(Rule):
+    """The vendor's own list has runs that the ledger lacks, also after they were asked for."""
+
+    kind: Literal["coverage_gap"]
+
+
+class Sql(Rule):
+    """Each row of a query is an alert; it resolves when its row is gone."""
+
+    kind: Literal["sql"]
+    query: str = Field(description="One SELECT on the published copy.")
+    key: list[str] = Field(
+        min_length=1, description="The columns that tell one alert from another: an episode for each of their values."
+    )
+    every: Span = Field(default=timedelta(minutes=5), description="How often it is asked.")
+
+
+AnyRule = Annotated[
+    Failed
+    | FailureRate
+    | TooLong
+    | TooShort
+    | Missing
+    | Waiting
+    | SourceUnobservable
+    | NewStatusWord
+    | CoverageGap
+    | Sql,
+    Field(discriminator="kind"),
+]
+
+BUILT_IN: tuple[AnyRule, ...] = (
+    Failed(kind="failed"),
+    TooLong(kind="too_long"),
+    Missing(kind="missing"),
+    Waiting(kind="waiting"),
+    SourceUnobservable(kind="source_unobservable"),
+    NewStatusWord(kind="new_status_word"),
+    CoverageGap(kind="coverage_gap"),
+)
+"""What is alerted on without a line of config. Each stands until the config has a rule of its kind."""
+
+
+class Channel(_Table):
+    """Where alerts go. `kind` says how."""
+
+    name: Name = Field(description="What you call the channel; unique.")
+    kind: str = Field(description="How it is reached.")
+    severity: Severity = Field(default=Severity.INFO, description="Only what is at least as severe.")
+    owners: Patterns = Field(default_factory=list, description="Only what is theirs: patterns. Default: all.")
+    rules: Patterns = Field(default_factory=list, description="Only of these rules: patterns. Default: all.")
+    per_hour: int = Field(
+        default=60, ge=1, le=10_000, description="Messages in an hour; what is beyond waits, and shares the next."
+    )
+    digest: bool = Field(default=True, description="Whether it gets the daily digest.")
+
+
+class Apprise(Channel):
+    """Mail, Slack, Teams, Telegram and a hundred others, by an Apprise URL."""
+
+    kind: Literal["apprise"]
+    url: Secret = Field(description="As Apprise documents it for the service, such as mailto://user:password@host.")
+
+
+class Webhook(Channel):
+    """A JSON body to an address of yours, signed where there is a secret."""
+
+    kind: Literal["webhook"]
+    url: Secret = Field(description="Where to POST.")
+    secret: Secret | None = Field(default=None, description="Signs the body: X-Runlake-Signature. Default: unsigned.")
+
+
+class Alertmanager(Channel):
+    """Alertmanager's API v2, which groups and routes by itself."""
+
+    kind: Literal["alertmanager"]
+    url: HttpUrl = Field(description="Its address, without /api.")
+    token: Secret | None = Field(default=None, description="A bearer token. Default: none.")
+
+
+class PagerDuty(Channel):
+    """PagerDuty's Events API v2."""
+
+    kind: Literal["pagerduty"]
+    routing_key: Secret = Field(description="The integration key of a service.")
+    url: HttpUrl = Field(
+        default=HttpUrl("https://events.pagerduty.com"), description="In the EU: https://events.eu.pagerduty.com."
+    )
+
+
+AnyChannel = Annotated[Apprise | Webhook | Alertmanager | PagerDuty, Field(discriminator="kind")]
+
+
+class Owner(Scope):
+    """Whose pipelines these are: the first table that matches says it."""
+
+    name: str = Field(min_length=1, max_length=64, description="A team or a person.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the run: a pattern for each.")
+
+
+class Maintenance(Scope):
+    """A time in which nobody is told of these pipelines; what still fires after it, is told then."""
+
+    name: str = Field(min_length=1, max_length=64, description="Why: shown beside what it holds back.")
+    cron: Cron = Field(description="When it begins: a crontab's five fields and a time zone.")
+    lasts: Span = Field(description="How long.")
+
+
+class Alerts(_Table):
+    """What holds for all rules and channels: the `[alerts]` table."""
+
+    digest: Cron = Field(
+        default="0 9 * * * UTC", description="When channels get the digest of what is still open: a crontab and a zone."
+    )
+    flapping_after: int = Field(
+        default=3, ge=1, le=100, description="Episodes of one alert in a day, after which only the digest tells more."
+    )
+    chronic_after: Span = Field(
+        default=timedelta(days=14), description="How long something fires until only the digest tells it."
+    )
+
+
+def rules_in_force(written: list[AnyRule]) -> list[AnyRule]:
+    """Those of the config, and the built-in ones of kinds that it has none of."""
+    kinds = {rule.kind for rule in written}
+    return [rule for rule in (*(b for b in BUILT_IN if b.kind not in kinds), *written) if rule.enabled]
