@@ -158,9 +158,9 @@ class RuleRow:
 @dataclass(slots=True, kw_only=True)
 class Notification:
     """A row of the outbox: that this event of this alert is to be told on this channel. `event` is open, repeat,
-    resolve or digest."""
+    resolve, or digest: that one is about all that is open, and has no `alert_id`."""
 
-    alert_id: str
+    alert_id: str | None
     channel: str
     event: str
     created_at: datetime

@@ -20,9 +20,9 @@ CREATE TABLE rl.alerts (
   flapping BOOLEAN NOT NULL, acked_at TIMESTAMPTZ, acked_by VARCHAR, ack_note VARCHAR, told_at TIMESTAMPTZ);
 
 -- The outbox: one row for each alert, channel and event; those that went out as one message share its id, which stays
--- the same however often the message has to be sent.
+-- the same however often the message has to be sent. A digest is about whatever is open when it is sent: no alert_id.
 CREATE TABLE rl.notifications (
-  alert_id UUID NOT NULL, channel VARCHAR NOT NULL, event VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT NULL,
+  alert_id UUID, channel VARCHAR NOT NULL, event VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT NULL,
   message_id UUID, claimed_at TIMESTAMPTZ, attempts INTEGER NOT NULL, retry_at TIMESTAMPTZ, delivered_at TIMESTAMPTZ,
   dropped_at TIMESTAMPTZ, error VARCHAR);
 
