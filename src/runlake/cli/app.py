@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from runlake import __version__
 from runlake.cli import DONE, SOURCE_FAILED
+from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
 from runlake.cli.show import Format, SqlFormat
-
-if TYPE_CHECKING:
-    from runlake.config import Config, Source
 
 app = typer.Typer(
     name="runlake",
@@ -30,51 +27,10 @@ config_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What was given before the command."""
-
-    config: Path
-
-    def load(self) -> Config:
-        from runlake import config
-
-        return config.load(self.config)
-
-    def select(self, names: list[str] | None) -> tuple[Config, list[Source]]:
-        """The config, and the sources named or all. Raises ConfigError where there are none."""
-        from runlake.errors import ConfigError
-
-        loaded = self.load()
-        sources = loaded.select(names or [])
-        if not sources:
-            raise ConfigError(f"{self.config} names no source; add a [[source]] table; `runlake init` shows how")
-        return loaded, sources
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"runlake {__version__}\n")
         raise typer.Exit
-
-
-def _source_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """For the shell's completion: the sources of the config at hand, without checking it."""
-    import tomllib
-
-    path = Path(ctx.find_root().params.get("config_file") or "runlake.toml")
-    try:
-        sources = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
-        return [name for source in sources if str(name := source.get("name")).startswith(incomplete)]
-    except (OSError, ValueError, AttributeError):
-        return []  # a half-written config completes nothing
-
-
-Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="SOURCE", help="All, unless named.", autocompletion=_source_names)
-]
-OneSource = Annotated[str, typer.Argument(metavar="SOURCE", autocompletion=_source_names)]
-Shape = Annotated[Format, typer.Option("--format", help="For eyes, or the same rows for machines.")]
 
 
 @app.callback()
@@ -96,18 +52,13 @@ def root(
                  3 our own database refuses, 130 Ctrl-C
     """
     ctx.obj = Given(config_file)
-    _help(ctx)
+    help_where_no_command_is(ctx)
 
 
 @config_app.callback()
 def config_root(ctx: typer.Context) -> None:
     """About the config file."""
-    _help(ctx)
-
-
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        sys.stdout.write(f"{ctx.get_help()}\n")
+    help_where_no_command_is(ctx)
 
 
 # --- setting up ------------------------------------------------------------------------------------------------------
