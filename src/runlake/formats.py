@@ -1,4 +1,5 @@
-"""Rows as machines read them: JSON and CSV, the same from a terminal and over the network."""
+"""Rows as machines read them, JSON and CSV, the same from a terminal and over the network; text and lengths of time as
+people do."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import IO, Any
@@ -90,3 +92,38 @@ def _csv_cell(value: Any, text: Callable[[str], str]) -> Any:
         return cell
     cell = text(cell)
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+# CSI and OSC sequences whole, then any other escape: what would be left of one reads as garbage.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?"
+)
+_SPACES = frozenset({"Zl", "Zp"})
+_DROPPED = frozenset({"Cc", "Cf", "Cs"})
+_JOINER = "\u200d"  # holds composed emoji together and can do no harm
+
+
+def clean(text: str) -> str:
+    """`text` on one line, without anything that a terminal would obey: controls, escapes, bidirectional overrides."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_cleaned(_ESCAPES.sub("", text)))
+
+
+def _cleaned(text: str) -> Iterator[str]:
+    for character in text:
+        category = unicodedata.category(character)
+        if character in "\t\n\r\v\f\x85" or category in _SPACES:
+            yield " "
+        elif category not in _DROPPED or character == _JOINER:
+            yield character
+
+
+def lasting(length: timedelta) -> str:
+    """A length of time in its two largest units, the rest cut off: "45 s", "8 min", "2 h 5 min", "12 d 3 h"."""
+    seconds = max(0, int(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    parts = ((days, "d"), (hours % 24, "h")) if days else ((hours, "h"), (minutes % 60, "min"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)

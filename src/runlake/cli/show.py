@@ -1,15 +1,13 @@
-"""What people and machines read: tables, JSON, CSV and Parquet; and vendors' text made safe for all of them."""
+"""What people and machines read: tables, JSON, CSV and Parquet."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
 import sys
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
@@ -41,29 +39,7 @@ class SqlFormat(StrEnum):
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
-# CSI and OSC sequences whole, then any other escape: what would be left of one reads as garbage.
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?"
-)
-_SPACES = frozenset({"Zl", "Zp"})
-_DROPPED = frozenset({"Cc", "Cf", "Cs"})
-_JOINER = "\u200d"  # holds composed emoji together and can do no harm
-
-
-def clean(text: str) -> str:
-    """`text` on one line, without anything that a terminal would obey: controls, escapes, bidirectional overrides."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_cleaned(_ESCAPES.sub("", text)))
-
-
-def _cleaned(text: str) -> Iterator[str]:
-    for character in text:
-        category = unicodedata.category(character)
-        if character in "\t\n\r\v\f\x85" or category in _SPACES:
-            yield " "
-        elif category not in _DROPPED or character == _JOINER:
-            yield character
+clean = formats.clean
 
 
 def zone() -> str:
