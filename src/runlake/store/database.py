@@ -47,7 +47,7 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
             con.execute(f"ATTACH {quoted(path)} AS lake {options}")
             con.execute("USE lake")
             if not read_only:
-                _migrate(con, path)
+                migrate(con, path)
     except BaseException:
         con.close()
         raise
@@ -127,7 +127,7 @@ def require_space(path: Path) -> None:
         )
 
 
-def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+def migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Brings tables and views up to this version, after keeping a copy of a ledger whose tables are older."""
     steps = {int(file.name[:4]): file.read_text(encoding="utf-8") for file in (files(__package__) / "schema").iterdir()}
     views, newest = _views(), max(steps)

@@ -30,6 +30,16 @@ from runlake.store.place import require_room
 SPLIT_ABOVE = 1 << 30
 """Bytes of the ledger's file."""
 
+CONFINED: Mapping[str, str] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+    "python_scan_all_frames": "false",
+}
+"""DuckDB's settings for SQL that others write; `enable_external_access` is put out once what is to be read is open."""
+
 _NO_ROOM = "free some space; readers keep the old copy until then"
 
 
@@ -136,19 +146,7 @@ def open_published(database: Path, **settings: str) -> duckdb.DuckDBPyConnection
     if not path.exists():
         raise StoreError(f"there is no published copy at {path} yet; `runlake sync` makes one")
     with translated(path, "move it away: `runlake sync` makes a new one"):
-        con = duckdb.connect(
-            str(path),
-            read_only=True,
-            config={
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "allow_community_extensions": "false",
-                "allow_persistent_secrets": "false",
-                "python_enable_replacements": "false",
-                "python_scan_all_frames": "false",
-                **settings,
-            },
-        )
+        con = duckdb.connect(str(path), read_only=True, config={**CONFINED, **settings})
         # After the copy, which may just have been replaced; and one by one: into a folder that is allowed, `COPY … TO`
         # could put new files.
         parquet = [str(file) for file in published_periods(database).glob("*.parquet")]

@@ -89,11 +89,11 @@ class Reader:
     def ask(self, text: str) -> Answer:
         """A reader's question. Raises ConfigError: not one statement, not a reading one, or wrong SQL."""
         with telling():
-            return Answer(self._con.execute(self._one(text)))
+            return Answer(self._con.execute(one_statement(self._con, text, self._kinds)))
 
     def batches(self, text: str) -> Iterator[pa.RecordBatch]:
         """The same as Arrow batches, of which there is at least one."""
-        self._one(text)
+        one_statement(self._con, text, self._kinds)
         with telling():
             # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
             reader = self._con.sql(text).to_arrow_reader(_BATCH)
@@ -102,29 +102,32 @@ class Reader:
             for batch in reader:
                 yield batch.rename_columns(names)
 
-    def _one(self, text: str) -> duckdb.Statement | str:
-        with telling():
-            statements = self._con.extract_statements(text)
-        if not statements:
-            raise ConfigError("the query is empty; try: SELECT * FROM source_health")
-        # DuckDB 1's parser makes two statements of one PIVOT; neither has a text of its own.
-        pivot = [(_kind(each), each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
-        if len(statements) > 1 and not pivot:
-            raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
-        kind = "MULTI" if pivot else _kind(statements[0])
-        if kind not in self._kinds:
-            instead = f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not"
-            raise ConfigError(_INSTEAD.get(kind, instead))
-        if kind == "SELECT":
-            self._require_no_write(statements[0].query or text)
-        return text if pivot else statements[0]
 
-    def _require_no_write(self, select: str) -> None:
-        """By its plan, in which macros, views and `query('…')` are what they stand for."""
-        with telling(line_before=True):
-            [(_, plan)] = self._con.execute(f"EXPLAIN (FORMAT json)\n{select}").fetchall()
-        if _WRITES.search(plan):
-            raise ConfigError("this copy is read-only: a SELECT may hold no COPY, and no statement as JSON")
+def one_statement(con: duckdb.DuckDBPyConnection, text: str, kinds: Collection[str]) -> duckdb.Statement | str:
+    """The one statement that `text` is. Raises ConfigError: it is not one, not of these kinds, or wrong SQL."""
+    with telling():
+        statements = con.extract_statements(text)
+    if not statements:
+        raise ConfigError("the query is empty; try: SELECT * FROM source_health")
+    # DuckDB 1's parser makes two statements of one PIVOT; neither has a text of its own.
+    pivot = [(_kind(each), each.query) for each in statements] == [("CREATE", ""), ("SELECT", "")]
+    if len(statements) > 1 and not pivot:
+        raise ConfigError(f"one statement at a time, please; these are {len(statements)}")
+    kind = "MULTI" if pivot else _kind(statements[0])
+    if kind not in kinds:
+        instead = f"this copy is read-only: SELECT works, {kind.replace('_', ' ')} does not"
+        raise ConfigError(_INSTEAD.get(kind, instead))
+    if kind == "SELECT":
+        _require_no_write(con, statements[0].query or text)
+    return text if pivot else statements[0]
+
+
+def _require_no_write(con: duckdb.DuckDBPyConnection, select: str) -> None:
+    """By its plan, in which macros, views and `query('…')` are what they stand for."""
+    with telling(line_before=True):
+        [(_, plan)] = con.execute(f"EXPLAIN (FORMAT json)\n{select}").fetchall()
+    if _WRITES.search(plan):
+        raise ConfigError("this copy is read-only: a SELECT may hold no COPY, and no statement as JSON")
 
 
 def _kind(statement: duckdb.Statement) -> str:
