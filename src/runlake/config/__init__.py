@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from runlake.config.alerting import Alerts, AnyChannel, AnyRule, Cron, Maintenance, Owner, rules_in_force
+from runlake.config.checking import check_alerting
+from runlake.config.problems import first_problem, there_is, with_place
 from runlake.config.spans import Span
 from runlake.connector import AnyConnector, Settings, connectors
 from runlake.errors import ConfigError
@@ -195,7 +196,7 @@ class Config(BaseModel):
         known = {source.name: source for source in self.source}
         for name in names:
             if name not in known:
-                raise ConfigError(f"no source '{name}' in the config; {_there_is(name, list(known))}")
+                raise ConfigError(f"no source '{name}' in the config; {there_is(name, list(known))}")
         return [known[name] for name in names] or self.source
 
 
@@ -210,12 +211,16 @@ def load(path: Path) -> Config:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {_with_place(error, text)}") from None
+        raise ConfigError(f"{path}: {with_place(error, text)}") from None
     try:
         config = Config.model_validate(_anchored(data, path.parent.absolute()))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_problem(error, data, Config)}") from None
-    _check_sources(path, config)
+        raise ConfigError(f"{path}: {first_problem(error, data, Config)}") from None
+    try:
+        _check_sources(config)
+        check_alerting(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return config.model_copy(update={"database": path.parent / config.database})
 
 
@@ -230,70 +235,20 @@ def _anchored(data: Any, folder: Path) -> Any:
     return [_anchored(value, folder) for value in data] if isinstance(data, list) else data
 
 
-def _check_sources(path: Path, config: Config) -> None:
+def _check_sources(config: Config) -> None:
     seen: set[str] = set()
     for source in config.source:
         if source.name in seen:
-            raise ConfigError(f"{path}: two sources are named '{source.name}'; names are unique")
+            raise ConfigError(f"two sources are named '{source.name}'; names are unique")
         seen.add(source.name)
         if source.connector not in connectors():
             raise ConfigError(
-                f"{path}: source {source.name}: no connector '{source.connector}'; "
-                f"{_there_is(source.connector, list(connectors()))}"
+                f"source {source.name}: no connector '{source.connector}'; "
+                f"{there_is(source.connector, list(connectors()))}"
             )
         kind: type[Settings] = source.connector_type().settings_type
         try:
             kind.model_validate(source.settings)
         except ValidationError as error:
-            problem = _first_problem(error, source.settings, kind)
-            raise ConfigError(f"{path}: source {source.name}: settings: {problem}") from None
-
-
-def _there_is(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"there is {close[0]}"
-    if not known:
-        return "there are none"
-    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(sorted(known))}"
-
-
-def _with_place(error: tomllib.TOMLDecodeError, text: str) -> str:
-    message = str(error)
-    if "('source',)" in message:
-        message = "Several [source] tables: write [[source]], in double brackets " + message[message.rfind("(") :]
-    if "at end of document" in message:
-        lines = text.splitlines() or [""]
-        message = message.replace("at end of document", f"at line {len(lines)}, column {len(lines[-1]) + 1}")
-    return message[0].lower() + message[1:]
-
-
-def _first_problem(error: ValidationError, data: Any, model: type[BaseModel]) -> str:
-    """One line of a pydantic error, which quotes no value: a misplaced secret must not be shown."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    # A mistyped key is told before the one that is missing for it.
-    problem = min(problems, key=lambda each: each["type"] != "extra_forbidden")
-    place, kind = list(problem["loc"]), problem["type"]
-    where = []
-    if len(place) >= 2 and place[0] == "source" and isinstance(place[1], int):
-        named = data["source"][place[1]] if isinstance(data.get("source"), list) else None
-        name = named.get("name") if isinstance(named, dict) else None
-        where.append(f"source {name if isinstance(name, str) else place[1] + 1}")
-        place, model = place[2:], Source
-    tables: dict[str, type[BaseModel]] = {"daemon": Daemon, "hook": Hook}
-    if len(place) >= 2 and place[0] in tables:
-        where.append(str(place[0]))
-        place, model = place[1:], tables[str(place[0])]
-    key = ".".join(str(part) for part in place)
-    if kind == "extra_forbidden":
-        message = f"unknown key '{key}'; {_there_is(key, list(model.model_fields))}"
-    elif key == "source" and kind == "list_type":
-        message = "write [[source]], in double brackets: there may be several"
-    elif kind == "model_type":
-        message = f"{key}: write a table: [{key}], or {key} = {{ … }}"
-    elif kind == "missing":
-        message = f"'{key}' is missing"
-    else:
-        text = problem["msg"].removeprefix("Value error, ")
-        message = f"{key}: {text}" if key else text
-    return ": ".join([*where, message])
+            problem = first_problem(error, source.settings, kind)
+            raise ConfigError(f"source {source.name}: settings: {problem}") from None

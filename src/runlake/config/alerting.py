@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
-from runlake.config.spans import Span, span
+from runlake.config.spans import SPAN_PATTERN, Span, span, span_text
+from runlake.connector import BaseUrl
 from runlake.secret import Secret
 
 
@@ -32,7 +44,8 @@ def cron(text: str) -> str:
 
 Cron = Annotated[str, AfterValidator(cron)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Patterns = list[Annotated[str, Field(min_length=1, max_length=500)]]
+Pattern = Annotated[str, Field(min_length=1, max_length=500)]
+Patterns = list[Pattern]
 """Shell patterns (`*`, `?`, `[a-c]`), of which one is to match; what matches one that begins with `!` is left out. With
 none, or only such with `!`: everything else."""
 
@@ -41,7 +54,16 @@ def _grace(text: object) -> timedelta:
     return timedelta() if text == "0s" else span(text)
 
 
-Grace = Annotated[timedelta, BeforeValidator(_grace)]
+def _grace_text(length: timedelta) -> str:
+    return span_text(length) if length else "0s"
+
+
+Grace = Annotated[
+    timedelta,
+    BeforeValidator(_grace),
+    PlainSerializer(_grace_text),
+    WithJsonSchema({"type": "string", "pattern": SPAN_PATTERN, "examples": ["0s", "15m"]}),
+]
 """As Span, or "0s"."""
 
 
@@ -63,6 +85,8 @@ class Rule(Scope):
 
     severity_of_kind: ClassVar[Severity] = Severity.WARNING
     for_of_kind: ClassVar[timedelta] = timedelta()
+    without: ClassVar[Mapping[str, str]] = {}
+    """Keys of every rule that say nothing about this kind, and what does."""
 
     name: Name = Field(default="", description="What you call the rule; unique. Default: its kind.")
     kind: str = Field(description="What it looks for.")
@@ -79,6 +103,15 @@ class Rule(Scope):
     def _named_for_its_kind(cls, data: Any) -> Any:
         return {"name": data.get("kind"), **data} if isinstance(data, dict) else data
 
+    @model_validator(mode="after")
+    def _says_what_counts(self) -> Rule:
+        for field, instead in self.without.items():
+            if field in self.model_fields_set:
+                raise ValueError(
+                    f"a rule of this kind has no `{type(self).model_fields[field].alias or field}`; {instead}"
+                )
+        return self
+
     @property
     def told_as(self) -> Severity:
         return self.severity or self.severity_of_kind
@@ -94,7 +127,7 @@ class RunRule(Rule):
     triggers: Patterns = Field(
         default=["!backfill*"], description="Patterns of what started the runs it looks at, in the vendor's words."
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels of these runs: a pattern for each.")
+    labels: dict[str, Pattern] = Field(default_factory=dict, description="Labels of these runs: a pattern for each.")
     where: str | None = Field(default=None, description="These runs, as a condition in SQL on the view `runs`.")
 
 
@@ -117,6 +150,17 @@ class FailureRate(RunRule):
     min_runs: int = Field(default=10, ge=1, le=200, description="With fewer there is nothing to be told.")
 
 
+R = TypeVar("R", bound=RunRule)
+
+
+def _learned_or(rule: R, fixed: object, *keys: str) -> R:
+    """Raises ValueError where a limit is given, and how to learn one as well."""
+    for key in keys:
+        if fixed and key in rule.model_fields_set:
+            raise ValueError(f"`{key}` is for learning from past runs: leave it out, or what is fixed")
+    return rule
+
+
 class TooLong(RunRule):
     """A run takes, or took, longer than a limit, or than this pipeline's usually do."""
 
@@ -126,6 +170,10 @@ class TooLong(RunRule):
     at_least: Span = Field(default=timedelta(minutes=30), description="Learned: but no less than this.")
     min_runs: int = Field(default=10, ge=2, le=200, description="Learned: from at least so many successful runs.")
 
+    @model_validator(mode="after")
+    def _one_of_them(self) -> TooLong:
+        return _learned_or(self, self.limit, "factor", "at_least", "min_runs")
+
 
 class TooShort(RunRule):
     """A run succeeded faster than a limit, or than this pipeline's usually do: it may have done nothing."""
@@ -134,6 +182,10 @@ class TooShort(RunRule):
     limit: Span | None = Field(default=None, description="A fixed limit. Default: learned.")
     factor: float = Field(default=0.3, gt=0, le=1, description="Learned: so many times the 5th percentile.")
     min_runs: int = Field(default=20, ge=2, le=200, description="Learned: from at least so many successful runs.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> TooShort:
+        return _learned_or(self, self.limit, "factor", "min_runs")
 
 
 class Missing(RunRule):
@@ -154,7 +206,9 @@ class Missing(RunRule):
     def _one_of_them(self) -> Missing:
         if self.cron and self.every:
             raise ValueError("write cron or every, not both")
-        return self
+        if "early" in self.model_fields_set and not self.cron:
+            raise ValueError("`early` goes with `cron`; without one, no run is early")
+        return _learned_or(self, self.cron or self.every, "min_runs")
 
 
 class Waiting(RunRule):
@@ -164,10 +218,17 @@ class Waiting(RunRule):
     longer_than: Span = Field(default=timedelta(days=1), description="How long is too long.")
 
 
-class SourceUnobservable(Rule):
+class SourceRule(Rule):
+    """About a source as a whole: one episode for each source."""
+
+    without = {"pipelines": "it is about whole sources"}
+
+
+class SourceUnobservable(SourceRule):
     """We cannot see a source; no alert about its runs fires or resolves meanwhile."""
 
     severity_of_kind = Severity.CRITICAL
+    without = {**SourceRule.without, "for_": "write `after`"}
 
     kind: Literal["source_unobservable"]
     after: Span = Field(
@@ -176,13 +237,13 @@ class SourceUnobservable(Rule):
     )
 
 
-class NewStatusWord(Rule):
+class NewStatusWord(SourceRule):
     """A vendor says a status word that nobody has mapped."""
 
     kind: Literal["new_status_word"]
 
 
-class CoverageGap(Rule):
+class CoverageGap(SourceRule):
     """The vendor's own list has runs that the ledger lacks, also after they were asked for."""
 
     kind: Literal["coverage_gap"]
@@ -190,6 +251,8 @@ class CoverageGap(Rule):
 
 class Sql(Rule):
     """Each row of a query is an alert; it resolves when its row is gone."""
+
+    without = {"sources": "say it in `query`", "pipelines": "say it in `query`"}
 
     kind: Literal["sql"]
     query: str = Field(description="One SELECT on the published copy.")
@@ -258,7 +321,7 @@ class Alertmanager(Channel):
     """Alertmanager's API v2, which groups and routes by itself."""
 
     kind: Literal["alertmanager"]
-    url: HttpUrl = Field(description="Its address, without /api.")
+    url: BaseUrl = Field(description="Its address, without /api.")
     token: Secret | None = Field(default=None, description="A bearer token. Default: none.")
 
 
@@ -267,7 +330,7 @@ class PagerDuty(Channel):
 
     kind: Literal["pagerduty"]
     routing_key: Secret = Field(description="The integration key of a service.")
-    url: HttpUrl = Field(
+    url: BaseUrl = Field(
         default=HttpUrl("https://events.pagerduty.com"), description="In the EU: https://events.eu.pagerduty.com."
     )
 
@@ -279,7 +342,7 @@ class Owner(Scope):
     """Whose pipelines these are: the first table that matches says it."""
 
     name: str = Field(min_length=1, max_length=64, description="A team or a person.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the run: a pattern for each.")
+    labels: dict[str, Pattern] = Field(default_factory=dict, description="Labels of the run: a pattern for each.")
 
 
 class Maintenance(Scope):
@@ -297,7 +360,7 @@ class Alerts(_Table):
         default="0 9 * * * UTC", description="When channels get the digest of what is still open: a crontab and a zone."
     )
     flapping_after: int = Field(
-        default=3, ge=1, le=100, description="Episodes of one alert in a day, after which only the digest tells more."
+        default=3, ge=2, le=100, description="Episodes of one alert in a day, after which only the digest tells more."
     )
     chronic_after: Span = Field(
         default=timedelta(days=14), description="How long something fires until only the digest tells it."

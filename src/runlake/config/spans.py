@@ -32,9 +32,11 @@ def span_text(length: timedelta) -> str:
     return f"{seconds // _UNITS[unit]}{unit}"
 
 
+SPAN_PATTERN = r"^[0-9]{1,6}[smhdw]$"
+
 Span = Annotated[
     timedelta,
     BeforeValidator(span),
     PlainSerializer(span_text),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}[smhdw]$", "examples": ["5m", "12h", "30d"]}),
+    WithJsonSchema({"type": "string", "pattern": SPAN_PATTERN, "examples": ["5m", "12h", "30d"]}),
 ]
