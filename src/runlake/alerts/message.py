@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 
 from runlake.config.alerting import Severity
@@ -25,7 +25,8 @@ class Message:
 
     `message_id` stays the same however often it has to be sent. `thread` is what all messages about these alerts share:
     the id of the message that told of them first, which for an open one is its own. `whole` tells whether all alerts of
-    that first message are over with this one. `again` tells that it may have arrived before.
+    that first message are over with this one. `again` tells that it may have arrived before. `zone` is the one in which
+    people read its times.
     """
 
     message_id: str
@@ -36,3 +37,10 @@ class Message:
     at: datetime
     whole: bool = True
     again: bool = False
+    zone: tzinfo = UTC
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Of a digest, by alert: the word for why it is told of here only, such as acked, silenced, flapping or chronic."""
+    since: datetime | None = None
+    """Of a digest: when the one before was made, with what opened and what was resolved from then on."""
+    opened: int = 0
+    resolved: int = 0
