@@ -1,12 +1,15 @@
-"""Reading a vendor's answer: what can be read of it, and what to say where it cannot."""
+"""Reading an answer: what can be read of it, and what to say where it cannot."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -124,6 +127,40 @@ def clean(text: str, most: int = 160) -> str:
     """Vendor text fit for one line of a terminal: no control characters, no runs of blanks, bounded."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: most * 8]).split())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def written(secrets: Iterable[str]) -> set[str]:
+    """Each secret as it may be written: plain, in a URL, in JSON. Too short ones would redact ordinary words."""
+    return {
+        form
+        for secret in secrets
+        for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])
+        if len(form) >= 4
+    }
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    for form in sorted(written(secrets), key=len, reverse=True):  # what holds another goes as a whole
+        text = text.replace(form, "[secret]")
+    return text
+
+
+def date_in(text: str) -> datetime:
+    """The date of a header. Raises ValueError and OverflowError."""
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def wait_in(retry_after: str, now: float) -> float | None:
+    """Seconds to wait, from either form of Retry-After (RFC 9110 section 10.2.3); `now` by the clock that wrote it,
+    which may be minutes off ours. None where it says neither."""
+    value = retry_after.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, date_in(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def cause_of(error: BaseException) -> str:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from functools import cache
+from datetime import timedelta
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import httpx
 import ijson
@@ -40,9 +34,21 @@ from runlake.errors import (
     Unreachable,
 )
 from runlake.http.address import origin, same_origin
-from runlake.http.answer import adapter_of, cause_of, clean, not_json, parse, reason_in
+from runlake.http.answer import (
+    adapter_of,
+    cause_of,
+    clean,
+    date_in,
+    not_json,
+    parse,
+    reason_in,
+    redact,
+    wait_in,
+    written,
+)
 from runlake.http.budget import REMAINING, Budget, number_in
 from runlake.http.sign import Sign
+from runlake.http.tls import tls
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -110,7 +116,7 @@ class VendorHttp:
         """The vendor's clock less ours, from the last `Date` header, which counts whole seconds."""
         self._client = httpx.AsyncClient(
             http2=True,
-            verify=_tls(),
+            verify=tls(),
             follow_redirects=False,
             timeout=httpx.Timeout(self._limits.timeout_s, connect=self._limits.connect_timeout_s),
             headers={"User-Agent": f"runlake/{__version__}", "Accept": "application/json"},
@@ -169,22 +175,11 @@ class VendorHttp:
         return httpx.URL(self.link(url)).raw_path.decode("ascii")
 
     def redact(self, text: str) -> str:
-        for form in self._secret_forms():
-            text = text.replace(form, "[secret]")
-        return text
-
-    def _secret_forms(self) -> set[str]:
-        """Each secret as it may be written: plain, in a URL, in JSON. Too short ones would redact ordinary words."""
-        return {
-            form
-            for secret in self._sign.secrets()
-            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])
-            if len(form) >= 4
-        }
+        return redact(text, self._sign.secrets())
 
     def _without_secrets(self, content: bytes) -> bytes:
         """A vendor may echo what it was sent: kept from there, a secret would end up in the database."""
-        for form in self._secret_forms():
+        for form in written(self._sign.secrets()):
             if (found := form.encode()) in content:
                 content = content.replace(found, b"[secret]")
         return content
@@ -263,7 +258,7 @@ class VendorHttp:
 
     async def _scrubbed(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """As `_without_secrets`, for secrets that may lie across two chunks."""
-        beginnings = [form[:end].encode() for form in self._secret_forms() for end in range(1, len(form))]
+        beginnings = [form[:end].encode() for form in written(self._sign.secrets()) for end in range(1, len(form))]
         held = b""
         async for chunk in chunks:
             held = self._without_secrets(held + chunk)
@@ -356,8 +351,8 @@ class VendorHttp:
 
     def _note(self, response: httpx.Response) -> None:
         with suppress(KeyError, ValueError, OverflowError):
-            date = parsedate_to_datetime(response.headers["date"])
-            self.skew = timedelta(seconds=round(_utc(date).timestamp() - self._now()))
+            date = date_in(response.headers["date"])
+            self.skew = timedelta(seconds=round(date.timestamp() - self._now()))
         self._budget.learn(response.headers, self._now(), self._skew_s)
 
     @property
@@ -419,30 +414,8 @@ class VendorHttp:
         return UnexpectedResponse(text)
 
     def _retry_after(self, headers: httpx.Headers) -> float | None:
-        """Seconds to wait, from either form of Retry-After (RFC 9110 section 10.2.3)."""
-        value = headers.get("retry-after", "").strip()
-        if not value:
-            return None
-        if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-            return float(value)
-        try:
-            until = _utc(parsedate_to_datetime(value)).timestamp()
-        except (ValueError, OverflowError):
-            return None
-        # Counted by the clock that wrote it, which may be minutes off ours.
-        return max(0.0, until - (self._now() + self._skew_s))
+        return wait_in(headers.get("retry-after", ""), self._now() + self._skew_s)
 
     def _count_unreadable(self, items: int) -> None:
         self.traffic.unreadable += items
         unreadable.set(unreadable.get() + items)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """The certificates to trust, read once: reading them takes 23 ms, 300 times the rest of making a client, and the
-    daemon makes one for each sync."""
-    return httpx.create_ssl_context()
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
