@@ -19,6 +19,7 @@ from runlake.model import StatusTable
 from runlake.store import books as _books
 from runlake.store import compaction, copies, mapping, published, rebuilding, retention, writer
 from runlake.store import coverage as _coverage
+from runlake.store.alerting import AlertBooks
 from runlake.store.books import Books, FeedState, SourceState, Sync, Tracked, Watched
 from runlake.store.compaction import Compacted
 from runlake.store.copies import Restored, restore
@@ -236,6 +237,10 @@ class Store:
         """How many rows of `runs` share a run_key with another: always 0, or uniqueness has been lost."""
         query = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM rl.runs GROUP BY run_key HAVING n > 1)"
         return int((await self._do(lambda: self._connection.execute(query).fetchall()))[0][0])
+
+    async def alerting(self, work: Callable[[AlertBooks], T]) -> T:
+        """Does alerting's work in one transaction."""
+        return await self._transaction(lambda con: work(AlertBooks(con)))
 
     async def publish(self, as_of: datetime) -> published.Published:
         """Swaps in a fresh copy for readers; tells what that took."""

@@ -1,112 +1,50 @@
-"""What alerting reads and writes: pipelines as seen, episodes, and the outbox."""
+"""What alerting reads and writes: what it sees of the ledger, episodes, and the outbox."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import duckdb
+import pyarrow as pa
 
-from runlake.model import Outcome, RunStatus
+from runlake.errors import ConfigError
+from runlake.store import seen
+from runlake.store.books import rows
+from runlake.store.seen import (
+    MOST_RUNS,
+    WINDOW,
+    Gap,
+    Key,
+    SeenPipeline,
+    SeenRun,
+    SeenSource,
+    UnknownWord,
+)
+from runlake.store.unjudged import unjudge
 
-WINDOW = timedelta(days=30)
-"""How far back the runs of a pipeline are looked at."""
+__all__ = [
+    "MOST_RUNS",
+    "WINDOW",
+    "Alert",
+    "AlertBooks",
+    "Gap",
+    "Key",
+    "Notification",
+    "RuleRow",
+    "SeenPipeline",
+    "SeenRun",
+    "SeenSource",
+    "Silence",
+    "Story",
+    "UnknownWord",
+]
 
-MOST_RUNS = 200
-"""Of them, the newest; open ones come on top."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownWord:
-    """A vendor's status word without a mapping; `level` is run or step."""
-
-    level: str
-    word: str
-    config_line: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """Runs of a pipeline and UTC day that the vendor lists and that the ledger still lacks."""
-
-    pipeline_id: str
-    day: str
-    run_ids: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenSource:
-    """How far we have seen a source, and what is the matter with it."""
-
-    source: str
-    vendor: str
-    observed_through: datetime | None = None
-    """Up to when every run of it is known; None until a first sync is complete."""
-    looked_at: datetime | None = None
-    """When the last sync began that was answered, if only in part; not before `observed_through`."""
-    first_synced_at: datetime | None = None
-    """When the first complete sync began: what ended before is history, not news."""
-    last_at: datetime | None = None
-    last_outcome: str | None = None
-    error_class: str | None = None
-    error: str | None = None
-    failing_since: datetime | None = None
-    """When the first of the failed syncs since the last answered one began."""
-    failures: int = 0
-    words: Sequence[UnknownWord] = ()
-    gaps: Sequence[Gap] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenRun:
-    """A run as last seen; `labels` only where they were asked for."""
-
-    run_key: str
-    run_id: str
-    attempt: int
-    status: RunStatus
-    vendor_status: str
-    created_at: datetime
-    observed_at: datetime
-    """When we saw it change last."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    duration_ms: int | None = None
-    trigger: str | None = None
-    read_by: str | None = None
-    """How the state it is in was seen; known of failures only."""
-    read_at: datetime | None = None
-    """Of an open run: when we last saw that it still is."""
-    vanished: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    holds: frozenset[str] = frozenset()
-    """Which of the conditions (`where`) that were asked it fulfils."""
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self.status.outcome
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When it ended: as the vendor says, else when we saw that it had. None while it is open."""
-        return None if self.outcome is None else self.finished_at or self.observed_at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPipeline:
-    """A pipeline and its runs of the last WINDOW, newest created first, at most MOST_RUNS besides the open ones."""
-
-    source: SeenSource
-    pipeline_id: str
-    pipeline_name: str | None = None
-    paused: bool = False
-    runs: Sequence[SeenRun] = ()
-
-    @property
-    def key(self) -> str:
-        return f"{self.source.source}/{self.pipeline_id}"
+LATELY = timedelta(days=7)
+"""Of what a message says how often a pipeline failed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,7 +145,315 @@ class Story:
 
 
 class AlertBooks:
-    """Alerting's view of a ledger or of its published copy; what writes needs an open transaction."""
+    """Alerting's view of a ledger or of its published copy; what writes needs the ledger and an open transaction."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
+
+    # -- what is judged
+
+    def sources(self) -> dict[str, SeenSource]:
+        """All that were ever synced, by name."""
+        return seen.sources(self._con)
+
+    def candidates(self, known: Mapping[str, SeenSource]) -> list[Key]:
+        """The pipelines to be judged now: those of known sources that have changed, or for which an instant to look at
+        them again has come by their source's clock (`looked_at`)."""
+        clocks = {name: source.looked_at for name, source in known.items()}
+        return self._con.execute(
+            """
+            WITH clocks AS (
+              SELECT unnest($names::VARCHAR[]) AS source, unnest($clocks::TIMESTAMPTZ[]) AS looked_at)
+            SELECT source, pipeline_id FROM rl.unjudged SEMI JOIN clocks USING (source)
+            UNION
+            SELECT source, pipeline_id FROM rl.lookouts JOIN clocks USING (source) WHERE look_at <= looked_at
+            ORDER BY ALL
+            """,
+            {"names": list(clocks), "clocks": list(clocks.values())},
+        ).fetchall()
+
+    def pipelines(
+        self,
+        known: Mapping[str, SeenSource],
+        keys: Sequence[Key],
+        now: datetime,
+        *,
+        conditions: Mapping[str, str],
+        labels: bool,
+    ) -> list[SeenPipeline]:
+        """One for each of the keys, with its runs of the WINDOW before `now`.
+
+        `conditions`: by the name that `SeenRun.holds` shall have, a predicate on the view `runs`. `labels`: whether
+        they are needed.
+        """
+        return seen.pipelines(self._con, known, keys, now, conditions=conditions, labels=labels)
+
+    def judge_all(self, now: datetime) -> None:
+        """Puts every pipeline with a run in the WINDOW before `now`, or one that is still open, into the queue."""
+        unjudge(
+            self._con,
+            "SELECT source, pipeline_id FROM rl.runs WHERE created_at >= ? UNION ALL "
+            "SELECT source, pipeline_id FROM rl.watched WHERE created_at IS NOT NULL",
+            [now - WINDOW],
+        )
+
+    def judged(self, keys: Sequence[Key], lookouts: Mapping[Key, datetime | None]) -> None:
+        """Takes pipelines out of the queue, and says when to look at each again; None: when it changes."""
+        done = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
+        for table in ("unjudged", "lookouts"):
+            self._con.execute(
+                f"DELETE FROM rl.{table} USING {seen.ASKED} AS done "
+                f"WHERE {table}.source = done.source AND {table}.pipeline_id = done.pipeline_id",
+                done,
+            )
+        ahead = [(*key, look_at) for key, look_at in lookouts.items() if look_at is not None]
+        names = ("source", "pipeline_id", "look_at")
+        self._insert("lookouts", [dict(zip(names, row, strict=True)) for row in ahead])
+
+    # -- rules and their episodes
+
+    def rules(self) -> dict[str, RuleRow]:
+        """All that ever were in force, by name."""
+        return {row["rule"]: RuleRow(**row) for row in rows(self._con, "FROM rl.alert_rules")}
+
+    def keep_rules(self, changed: Sequence[RuleRow]) -> None:
+        self._con.execute("DELETE FROM rl.alert_rules WHERE list_contains(?, rule)", [[row.rule for row in changed]])
+        self._insert("alert_rules", [_values(row) for row in changed])
+
+    def open_alerts(self) -> list[Alert]:
+        """Those that are pending or firing, the oldest first."""
+        return self._alerts("WHERE state <> 'resolved' ORDER BY pending_at, alert_id")
+
+    def resolved_since(self, at: datetime) -> list[Alert]:
+        """Those that are over since then, the last first."""
+        return self._alerts("WHERE resolved_at >= ? ORDER BY resolved_at DESC, alert_id", [at])
+
+    def alert(self, text: str) -> Alert:
+        """By its id, or its beginning where that is enough. Raises ConfigError where it names none, or several."""
+        found = self._alerts("WHERE starts_with(alert_id::VARCHAR, lower(?)) LIMIT 2", [text]) if text else []
+        if not found:
+            raise ConfigError(f"there is no alert '{text}'; `runlake alerts list --all` shows their ids")
+        if len(found) > 1:
+            raise ConfigError(f"'{text}' begins the ids of several alerts; write more of it")
+        return found[0]
+
+    def fired_since(self, at: datetime) -> dict[Key, int]:
+        """By rule and key, how many episodes have fired since then."""
+        counts = self._con.execute(
+            "SELECT rule, key, count(*) FROM rl.alerts WHERE fired_at >= ? GROUP BY ALL", [at]
+        ).fetchall()
+        return {(rule, key): count for rule, key, count in counts}
+
+    def save_alerts(self, changed: Sequence[Alert]) -> None:
+        ids = [alert.alert_id for alert in changed]
+        self._con.execute("DELETE FROM rl.alerts WHERE alert_id IN (SELECT unnest(?::UUID[]))", [ids])
+        facts = [json.dumps(alert.facts, ensure_ascii=False) for alert in changed]
+        self._insert("alerts", [{**_values(alert), "facts": its} for alert, its in zip(changed, facts, strict=True)])
+
+    def ack(self, alert_id: str, at: datetime, by: str, note: str | None) -> None:
+        self._con.execute(
+            "UPDATE rl.alerts SET acked_at = ?, acked_by = ?, ack_note = ? WHERE alert_id = ?::UUID",
+            [at, by, note, alert_id],
+        )
+
+    def _alerts(self, which: str, values: Sequence[Any] = ()) -> list[Alert]:
+        found = rows(self._con, f"SELECT {_ALERT} FROM rl.alerts {which}", values)
+        return [Alert(**{**row, "facts": json.loads(row["facts"])}) for row in found]
+
+    # -- silences
+
+    def silences(self, at: datetime) -> list[Silence]:
+        """Those that are not over by then, the first to end first."""
+        found = rows(
+            self._con,
+            "SELECT * REPLACE (silence_id::VARCHAR AS silence_id) FROM rl.silences WHERE until > ? ORDER BY until",
+            [at],
+        )
+        return [Silence(**row) for row in found]
+
+    def keep_silence(self, silence: Silence) -> None:
+        self._insert("silences", [_values(silence)])
+
+    def end_silence(self, text: str, at: datetime) -> Silence:
+        """By its id, or its beginning; returns it as it was. Raises ConfigError where it names none, or several, of
+        those that are not over."""
+        found = [each for each in self.silences(at) if text and each.silence_id.startswith(text.lower())]
+        if not found:
+            raise ConfigError(f"there is no silence '{text}' in force; `runlake alerts silences` shows their ids")
+        if len(found) > 1:
+            raise ConfigError(f"'{text}' begins the ids of several silences; write more of it")
+        self._con.execute("UPDATE rl.silences SET until = ? WHERE silence_id = ?::UUID", [at, found[0].silence_id])
+        return found[0]
+
+    # -- the outbox
+
+    def enqueue(self, added: Sequence[Notification]) -> None:
+        self._insert("notifications", [_values(row) for row in added])
+
+    def waiting(self) -> list[tuple[Notification, Alert | None]]:
+        """What is neither delivered nor dropped, the oldest first, each with its alert."""
+        found = rows(
+            self._con,
+            "SELECT * REPLACE (alert_id::VARCHAR AS alert_id, message_id::VARCHAR AS message_id) "
+            "FROM rl.notifications WHERE delivered_at IS NULL AND dropped_at IS NULL ORDER BY created_at, channel",
+        )
+        waiting = [Notification(**row) for row in found]
+        ids = [row.alert_id for row in waiting if row.alert_id is not None]
+        alerts = {alert.alert_id: alert for alert in self._named(ids)}
+        return [(row, alerts.get(row.alert_id) if row.alert_id is not None else None) for row in waiting]
+
+    def notifications(self, alert_id: str) -> list[Notification]:
+        """What was, or is still to be, told of an alert, the oldest first."""
+        found = rows(
+            self._con,
+            "SELECT * REPLACE (alert_id::VARCHAR AS alert_id, message_id::VARCHAR AS message_id) "
+            "FROM rl.notifications WHERE alert_id = ?::UUID ORDER BY created_at, channel",
+            [alert_id],
+        )
+        return [Notification(**row) for row in found]
+
+    def _named(self, alert_ids: Sequence[str]) -> list[Alert]:
+        return self._alerts("WHERE alert_id IN (SELECT unnest(?::UUID[]))", [list(alert_ids)]) if alert_ids else []
+
+    def claim(self, message_id: str, claimed: Sequence[Notification], at: datetime) -> None:
+        """Makes them one message, to be sent now, for the first time or again."""
+        self._change(
+            claimed, "message_id = $id::UUID, claimed_at = $at, attempts = attempts + 1", {"id": message_id, "at": at}
+        )
+
+    def dropped(self, gone: Sequence[Notification], at: datetime) -> None:
+        """They are not to be told any more."""
+        self._change(gone, "dropped_at = $at", {"at": at})
+
+    def delivered(self, message_id: str, at: datetime) -> None:
+        self._con.execute(
+            "UPDATE rl.notifications SET delivered_at = ?, retry_at = NULL, error = NULL WHERE message_id = ?::UUID",
+            [at, message_id],
+        )
+
+    def failed(self, message_id: str, at: datetime, error: str, retry_at: datetime | None) -> None:
+        """`retry_at`: None where it is given up."""
+        self._con.execute(
+            "UPDATE rl.notifications SET error = ?, retry_at = ?, dropped_at = ? WHERE message_id = ?::UUID",
+            [error, retry_at, at if retry_at is None else None, message_id],
+        )
+
+    def next_retry(self) -> datetime | None:
+        """When the first of the messages that failed is to be sent again."""
+        [(retry_at,)] = self._con.execute(
+            "SELECT min(retry_at) FROM rl.notifications WHERE delivered_at IS NULL AND dropped_at IS NULL"
+        ).fetchall()
+        return cast("datetime | None", retry_at)
+
+    def messages_since(self, channel: str, at: datetime) -> int:
+        """How many messages were first or last sent on a channel since then."""
+        [(count,)] = self._con.execute(
+            "SELECT count(DISTINCT message_id) FROM rl.notifications WHERE channel = ? AND claimed_at >= ?",
+            [channel, at],
+        ).fetchall()
+        return int(count)
+
+    def last_digest(self, channel: str) -> datetime | None:
+        """When the last digest for a channel was put into the outbox."""
+        [(created_at,)] = self._con.execute(
+            "SELECT max(created_at) FROM rl.notifications WHERE channel = ? AND event = 'digest'", [channel]
+        ).fetchall()
+        return cast("datetime | None", created_at)
+
+    def told(self, alert_ids: Sequence[str]) -> dict[str, list[str]]:
+        """By alert, the channels on which it was, or is still to be, told as open."""
+        found = self._opened("dropped_at IS NULL", alert_ids, "list(DISTINCT channel ORDER BY channel)")
+        return dict(found)
+
+    def threads(self, channel: str, alert_ids: Sequence[str]) -> dict[str, str]:
+        """By alert, the id of the message that told on the channel that it began; those of which none did are left
+        out."""
+        found = self._opened(
+            "message_id IS NOT NULL AND channel = $channel", alert_ids, "min(message_id)::VARCHAR", channel
+        )
+        return dict(found)
+
+    def _opened(self, which: str, alert_ids: Sequence[str], what: str, channel: str = "") -> list[tuple[str, Any]]:
+        return self._con.execute(
+            f"SELECT alert_id::VARCHAR, {what} FROM rl.notifications "
+            f"WHERE event = 'open' AND {which} AND alert_id IN (SELECT unnest($ids::UUID[])) GROUP BY alert_id",
+            {"ids": list(alert_ids), **({"channel": channel} if channel else {})},
+        ).fetchall()
+
+    def is_over(self, channel: str, thread: str) -> bool:
+        """Whether all alerts of which that message told on the channel are resolved."""
+        return not self._con.execute(
+            "SELECT 1 FROM rl.notifications n JOIN rl.alerts a USING (alert_id) "
+            "WHERE n.channel = ? AND n.message_id = ?::UUID AND n.event = 'open' AND a.state <> 'resolved' LIMIT 1",
+            [channel, thread],
+        ).fetchall()
+
+    def stories(self, alert_ids: Sequence[str], now: datetime) -> dict[str, Story]:
+        """By alert, what a message tells of it."""
+        alerts = self._named(alert_ids)
+        if not alerts:
+            return {}
+        values = {
+            "ids": [alert.alert_id for alert in alerts],
+            "since": now - WINDOW,
+            "lately": now - LATELY,
+        }
+        found = {row.pop("alert_id"): row for row in rows(self._con, _STORIES, values)}
+        return {alert.alert_id: Story(alert=alert, **found[alert.alert_id]) for alert in alerts}
+
+    # -- how it is written
+
+    def _insert(self, table: str, added: Sequence[dict[str, Any]]) -> None:
+        if added:
+            self._con.register("added", pa.Table.from_pylist(list(added)))
+            self._con.execute(f"INSERT INTO rl.{table} BY NAME FROM added")
+            self._con.unregister("added")
+
+    def _change(self, which: Sequence[Notification], change: str, values: Mapping[str, Any]) -> None:
+        """Rows of the outbox are told from each other by alert, channel, event and when they were put there."""
+        if which:
+            names = ("alert_id", "channel", "event", "created_at")
+            self._con.register("which", pa.table({name: [getattr(row, name) for row in which] for name in names}))
+            self._con.execute(
+                f"UPDATE rl.notifications AS n SET {change} FROM which w WHERE n.channel = w.channel "
+                "AND n.event = w.event AND n.created_at = w.created_at "
+                "AND n.alert_id IS NOT DISTINCT FROM w.alert_id::UUID",
+                dict(values),
+            )
+            self._con.unregister("which")
+
+
+Row = TypeVar("Row", Alert, Notification, RuleRow, Silence)
+
+
+def _values(row: Row) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)}
+
+
+_ALERT = "* REPLACE (alert_id::VARCHAR AS alert_id, run_key::VARCHAR AS run_key)"
+
+# The steps are those of the view `failures`.
+_STORIES = """
+WITH asked AS (SELECT * FROM rl.alerts WHERE alert_id IN (SELECT unnest($ids::UUID[]))),
+named AS (FROM runs WHERE run_key IN (SELECT run_key FROM asked)),
+failed_steps AS (
+  SELECT run_key, arg_min(coalesce(name, step_id), step_no) AS failed_step,
+         arg_min_null(error_message, step_no) AS step_error
+  FROM rl.steps WHERE status IN ('failed', 'timed_out')
+    AND run_created_at IN (SELECT created_at FROM named) AND run_key IN (SELECT run_key FROM named)
+  GROUP BY run_key),
+lately AS (
+  SELECT source, pipeline_id, max(ended_at) FILTER (outcome = 'success') AS last_success_at,
+         count(*) FILTER (ended_at >= $lately) AS ended_lately,
+         count(*) FILTER (outcome = 'failure' AND ended_at >= $lately) AS failed_lately
+  FROM (SELECT source, pipeline_id, outcome, coalesce(finished_at, observed_at) AS ended_at
+        FROM runs SEMI JOIN asked USING (source, pipeline_id)
+        WHERE created_at >= $since AND outcome IN ('success', 'failure') AND vanished_at IS NULL)
+  GROUP BY ALL)
+SELECT a.alert_id::VARCHAR AS alert_id, r.run_id, r.run_url, r.vendor_status, f.failed_step,
+       coalesce(f.step_error, r.error_message) AS error, l.last_success_at, coalesce(l.ended_lately, 0) AS ended_lately,
+       coalesce(l.failed_lately, 0) AS failed_lately, s.observed_through
+FROM asked a LEFT JOIN named r ON r.run_key = a.run_key LEFT JOIN failed_steps f ON f.run_key = a.run_key
+LEFT JOIN lately l ON l.source = a.source AND l.pipeline_id = a.pipeline_id
+LEFT JOIN rl.sources s ON s.source = a.source
+"""

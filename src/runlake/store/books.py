@@ -11,6 +11,7 @@ import duckdb
 
 from runlake.model import Pipeline, RunRef, run_key
 from runlake.store.periods import touch
+from runlake.store.unjudged import unjudge
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,6 +199,7 @@ def _vanish(
         [sync_id, request, key, at, *values[1:]],
     )
     touch(con, f"SELECT created_date FROM rl.runs WHERE {known}", [key, at, *values[1:]])
+    unjudge(con, f"SELECT source, pipeline_id FROM rl.runs WHERE {known}", [key, at, *values[1:]])
     con.execute("DELETE FROM rl.watched WHERE run_key = ?::UUID", [key])
 
 

@@ -171,6 +171,9 @@ def _views() -> list[str]:
     macros = [
         f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END",
         "CREATE OR REPLACE MACRO status_has_end(status) AS status_outcome(status) IS NOT NULL OR status = 'unknown'",
+        """CREATE OR REPLACE MACRO config_line(level, word) AS format('{}."{}" = "…"',
+          CASE level WHEN 'run' THEN 'statuses' ELSE 'step_statuses' END,
+          replace(replace(word, '\\', '\\\\'), '"', '\\"'))""",
     ]
     folder = files(__package__) / "views"
     return [*macros, *((folder / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS)]

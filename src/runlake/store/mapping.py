@@ -11,6 +11,7 @@ import duckdb
 from runlake.model import StatusTable
 from runlake.store.books import rows
 from runlake.store.periods import touch
+from runlake.store.unjudged import unjudge
 
 
 def put(
@@ -71,6 +72,7 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
         "FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)"
     )
     touch(con, "SELECT created_date FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)")
+    unjudge(con, "SELECT source, pipeline_id FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)")
     touch(con, f"SELECT DISTINCT t.run_created_at FROM rl.steps t {_JOIN}", ["step", source])
     con.execute(
         f"UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown') FROM rl.steps t {_JOIN} "

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from runlake.errors import ConfigError, TooLarge
+from runlake.store.alerting import AlertBooks
 from runlake.store.books import rows
 from runlake.store.published import open_published
 
@@ -85,6 +86,10 @@ class Reader:
     def read(self, query: str, **values: Any) -> list[dict[str, Any]]:
         """Our own questions; `$name` in the query stands for a value."""
         return rows(self._con, query, values)
+
+    def alerting(self) -> AlertBooks:
+        """What alerting sees of this copy; nothing can be written."""
+        return AlertBooks(self._con)
 
     def ask(self, text: str) -> Answer:
         """A reader's question. Raises ConfigError: not one statement, not a reading one, or wrong SQL."""

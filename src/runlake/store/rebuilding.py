@@ -13,6 +13,7 @@ import duckdb
 
 from runlake.store.books import rows
 from runlake.store.periods import touch
+from runlake.store.unjudged import unjudge
 
 
 def rebuild(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -28,11 +29,12 @@ def rebuild(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         FROM wrong
         """,
     )
-    touch(
-        con,
-        "SELECT created_at FROM rl.runs WHERE run_key IN (SELECT run_key FROM wrong) "
-        "UNION SELECT created_at FROM rl.run_snapshots WHERE rowid IN (SELECT row_no FROM wrong)",
-    )
+    for note, columns in ((touch, "created_at"), (unjudge, "source, pipeline_id")):
+        note(
+            con,
+            f"SELECT {columns} FROM rl.runs WHERE run_key IN (SELECT run_key FROM wrong) "
+            f"UNION SELECT {columns} FROM rl.run_snapshots WHERE rowid IN (SELECT row_no FROM wrong)",
+        )
     con.execute("DELETE FROM rl.runs WHERE run_key IN (SELECT run_key FROM wrong)")
     con.execute(
         "INSERT INTO rl.runs BY NAME SELECT s.* EXCLUDE (sync_id, read_by, request) "

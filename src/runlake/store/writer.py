@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from runlake.model import Run, StatusTable, Step, run_key
 from runlake.store.periods import touch
+from runlake.store.unjudged import unjudge
 
 MESSAGE_CHARS = 4000
 NAME_CHARS = 500
@@ -112,6 +113,7 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
                 f"ON t.run_key = s.run_key AND t.created_at {between} WHEN MATCHED THEN UPDATE SET {_ASSIGNMENTS}"
             )
         if new or changed:
+            unjudge(con, "SELECT source, pipeline_id FROM fresh WHERE is_new OR changed")
             con.execute(
                 f"INSERT INTO rl.run_snapshots BY NAME SELECT {_COLUMNS}, ?::UUID AS sync_id, read_by, request "
                 "FROM fresh WHERE is_new OR changed",

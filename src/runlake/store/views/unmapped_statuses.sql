@@ -1,10 +1,10 @@
 CREATE OR REPLACE VIEW unmapped_statuses AS
 SELECT source, vendor, 'run' AS level, vendor_status, count(*) AS seen, min(first_seen_at) AS first_seen_at,
-       format('statuses."{}" = "…"', replace(replace(vendor_status, '\', '\\'), '"', '\"')) AS config_line
+       config_line('run', vendor_status) AS config_line
 FROM rl.runs WHERE status = 'unknown' GROUP BY ALL
 UNION ALL
 SELECT s.source, n.vendor, 'step', s.vendor_status, count(*), min(s.observed_at),
-       format('step_statuses."{}" = "…"', replace(replace(s.vendor_status, '\', '\\'), '"', '\"'))
+       config_line('step', s.vendor_status)
 FROM rl.steps s LEFT JOIN rl.sources n USING (source) WHERE s.status = 'unknown' GROUP BY ALL;
 COMMENT ON VIEW unmapped_statuses IS 'Which words of vendors do we have no mapping for? They count as unknown until a line in the config maps them.';
 COMMENT ON COLUMN unmapped_statuses.source IS 'The configured account at a vendor.';
