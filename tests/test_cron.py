@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runlake.cron import next_after, trigger
+from runlake.cron import last_before, next_after, trigger
 
 SPRING, AUTUMN = datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)
 
@@ -39,6 +39,36 @@ def test_every_half_hour_is_every_half_hour_whatever_the_clocks_do(start: dateti
 def test_the_hour_is_that_of_the_zone_named() -> None:
     assert times("0 9 * * mon-fri America/New_York", AUTUMN, 2) == ["26 13:00", "27 13:00"]
     assert times("0 9 * * mon-fri America/New_York", datetime(2026, 11, 1, 20, tzinfo=UTC), 1) == ["02 14:00"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*/5 8-17 * * mon-fri Europe/Berlin",
+        "30 2 * * * Europe/Berlin",
+        "*/20 * * * * America/New_York",
+        "0 9 * * mon UTC",
+        "0 0 1 * * Asia/Kolkata",
+    ],
+)
+@pytest.mark.parametrize("start", [SPRING, AUTUMN])
+def test_the_last_time_is_that_after_which_none_has_come(text: str, start: datetime) -> None:
+    last = next_after(text, start - timedelta(days=32))
+    for hours in range(48):
+        instant = start + timedelta(hours=hours, minutes=7 * hours % 60)
+        while (after := next_after(text, last)) <= instant:
+            last = after
+        assert last_before(text, instant) == last
+
+
+def test_the_last_time_may_be_years_ago() -> None:
+    assert last_before("0 0 29 feb * UTC", AUTUMN) == datetime(2024, 2, 29, tzinfo=UTC)
+
+
+def test_a_time_that_has_just_come_is_the_last() -> None:
+    nine = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert last_before("0 9 * * mon UTC", nine) == nine
+    assert last_before("0 9 * * mon UTC", nine - timedelta(microseconds=1)) == nine - timedelta(days=7)
 
 
 @pytest.mark.parametrize(

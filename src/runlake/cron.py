@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 
 
+@lru_cache
 def trigger(text: str) -> CronTrigger:
     """`"*/15 8-18 * * mon-fri Europe/Berlin"`: a crontab's five fields and a time zone. Raises ValueError."""
     *fields, zone = text.split() or [""]
@@ -46,3 +48,16 @@ def next_after(text: str, now: datetime) -> datetime:
         if every_hour or not at.fold:
             return at.astimezone(UTC)
         now = at
+
+
+@lru_cache(maxsize=1024)
+def last_before(text: str, instant: datetime) -> datetime:
+    """The last of its times that had come by then, that instant included, in UTC; by the clocks as `next_after`."""
+    back = timedelta(minutes=1)
+    while (at := next_after(text, instant - back)) > instant:
+        back *= 4
+    while (after := next_after(text, at)) <= instant:
+        # The scheduler only looks ahead: of the times in between, half are left out at each step.
+        middle = next_after(text, after + (instant - after) / 2)
+        at = middle if middle <= instant else after
+    return at
