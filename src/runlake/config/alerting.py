@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -120,6 +122,13 @@ class Rule(Scope):
     def holds_for(self) -> timedelta:
         return self.for_of_kind if self.for_ is None else self.for_
 
+    @cached_property
+    def definition(self) -> str:
+        """What it finds, as JSON: all but what it is called, how it is told, and to whom. A rule whose definition has
+        changed begins anew."""
+        beside = {"name", "enabled", "severity", "for_", "repeat_every", "owner"}
+        return json.dumps(self.model_dump(mode="json", exclude=beside), sort_keys=True)
+
 
 class RunRule(Rule):
     """About the runs of a pipeline: one episode for each pipeline."""
@@ -206,8 +215,6 @@ class Missing(RunRule):
     def _one_of_them(self) -> Missing:
         if self.cron and self.every:
             raise ValueError("write cron or every, not both")
-        if "early" in self.model_fields_set and not self.cron:
-            raise ValueError("`early` goes with `cron`; without one, no run is early")
         return _learned_or(self, self.cron or self.every, "min_runs")
 
 
@@ -262,19 +269,9 @@ class Sql(Rule):
     every: Span = Field(default=timedelta(minutes=5), description="How often it is asked.")
 
 
-AnyRule = Annotated[
-    Failed
-    | FailureRate
-    | TooLong
-    | TooShort
-    | Missing
-    | Waiting
-    | SourceUnobservable
-    | NewStatusWord
-    | CoverageGap
-    | Sql,
-    Field(discriminator="kind"),
-]
+AnyRunRule = Failed | FailureRate | TooLong | TooShort | Missing | Waiting
+AnySourceRule = SourceUnobservable | NewStatusWord | CoverageGap
+AnyRule = Annotated[AnyRunRule | AnySourceRule | Sql, Field(discriminator="kind")]
 
 BUILT_IN: tuple[AnyRule, ...] = (
     Failed(kind="failed"),

@@ -20,13 +20,14 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from runlake.config import Config, load
+from runlake.daemon.alerting import Alerting
 from runlake.daemon.cadence import SOON
 from runlake.daemon.chores import Chores
 from runlake.daemon.notify import notify
 from runlake.daemon.polling import Polled, Shared
 from runlake.errors import ConfigError, StoreError
 from runlake.secret import expiries
-from runlake.store import Store
+from runlake.store import Store, Sync
 from runlake.sync import Clock, Network, utc_now
 
 __all__ = ["Daemon"]
@@ -72,7 +73,8 @@ class Daemon:
         self.path, self.config, self.store, self.now = path, config, store, now
         self.network = network or Network()
         self.chores = Chores(self)
-        self.shared = Shared(store, self.network, now, self.chores.committed)
+        self.alerting = Alerting(self)
+        self.shared = Shared(store, self.network, now, self._committed)
         self.sources: dict[str, Polled] = {}
         self.started_at = now()
         self.stopped = asyncio.Event()
@@ -96,6 +98,7 @@ class Daemon:
             last_at, failures = known.get(source.name, (None, 0))
             self._poll(Polled(source, self.shared, failures=failures, last_at=last_at))
         self.chores.begin()
+        self.alerting.begin()
         self._clocks = (time.time(), time.monotonic())
         self._beat()
         notify("READY=1")
@@ -162,6 +165,7 @@ class Daemon:
                 if source.history > before[name].history:
                     changes.append(f"{name}: a longer `history` fetches nothing by itself; runlake backfill does")
         self.chores.begin()
+        self.alerting.begin()
         log.info("config.reloaded", changes=changes)
         return changes
 
@@ -223,11 +227,20 @@ class Daemon:
 
     async def _work(self, polled: Polled, work: Callable[[], Awaitable[Any]]) -> None:
         try:
+            await self.guarded(work)
+        finally:
+            self._schedule(polled)
+
+    async def guarded(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """What needs the ledger, whose failing is ours to deal with."""
+        try:
             await work()
         except StoreError as error:
             self._ledger_fails(error)
-        finally:
-            self._schedule(polled)
+
+    def _committed(self, row: Sync) -> None:
+        self.chores.committed(row)
+        self.alerting.committed(row)
 
     def sync_soon(self, name: str) -> None:
         """Brings the next sync of a source forward."""
@@ -326,6 +339,8 @@ class Daemon:
             self._schedule(polled)
         self.unplan("upkeep")
         self.chores.begin()
+        self.unplan("alerts")
+        self.alerting.begin()
         self.scheduler.wakeup()
 
     # -- what others may ask

@@ -60,6 +60,11 @@ class Chores:
         self._changed = "rows" if rows or self._changed == "rows" else "stamps"
         self._plan_publish()
 
+    def alerted(self) -> None:
+        """Episodes are for readers, too."""
+        self._changed = "rows"
+        self._plan_publish()
+
     def _plan_publish(self) -> None:
         now, daemon = self._daemon.now(), self._daemon
         if self._changed is None or not daemon.scheduler.running:  # in the end there is only the last publish

@@ -369,7 +369,7 @@ class AlertBooks:
         """By alert, the id of the message that told on the channel that it began; those of which none did are left
         out."""
         found = self._opened(
-            "message_id IS NOT NULL AND channel = $channel", alert_ids, "min(message_id)::VARCHAR", channel
+            "message_id IS NOT NULL AND dropped_at IS NULL AND channel = $channel", alert_ids, "min(message_id)::VARCHAR", channel
         )
         return dict(found)
 

@@ -45,6 +45,7 @@ class _Collector(Collector):
         yield from self._sources()
         yield from self._waiting()
         yield from self._ledger()
+        yield from self._alerts()
 
     def _attempts(self) -> Iterator[Metric]:
         attempts = CounterMetricFamily(
@@ -117,6 +118,20 @@ class _Collector(Collector):
             yield _gauge(
                 "runlake_disk_free_bytes", "Free on its disk.", [({}, shutil.disk_usage(database.parent).free)]
             )
+
+
+    def _alerts(self) -> Iterator[Metric]:
+        daemon, alerting = self._daemon, self._daemon.alerting
+        yield _gauge(
+            "runlake_alerts_firing",
+            "Alerts that fire, as of the last evaluation.",
+            [({"rule": rule.name}, alerting.firing[rule.name]) for rule in daemon.config.rules],
+        )
+        told = CounterMetricFamily("runlake_messages", "Messages that channels took or refused.", labels=["result"])
+        for result in ("delivered", "failed"):
+            told.add_metric([result], alerting.told[result])
+        yield told
+        yield _gauge("runlake_alerts_seconds", "What the last evaluation and delivery took.", [({}, alerting.seconds)])
 
 
 def _gauge(name: str, text: str, values: list[tuple[dict[str, str], float]]) -> GaugeMetricFamily:

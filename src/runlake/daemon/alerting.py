@@ -1,0 +1,99 @@
+"""Alerting as the daemon does it: soon after each attempt, and by the clock, one turn at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from runlake.alerts.evaluate import Evaluated
+from runlake.alerts.outbox import Delivered
+from runlake.alerts.turn import Turned, turn
+from runlake.store import Sync
+
+if TYPE_CHECKING:
+    from runlake.daemon import Daemon
+
+log = structlog.get_logger()
+
+SOON = timedelta(seconds=2)
+"""After an attempt that brought something: sources that are asked together are judged together."""
+
+LATER = timedelta(seconds=15)
+"""After one that only showed that time has passed."""
+
+LONGEST = timedelta(hours=1)
+"""Without any attempt."""
+
+MOST_LOGGED = 20
+"""Alerts of one turn; the rest are in the ledger."""
+
+
+class Alerting:
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._one = asyncio.Lock()
+        self._asked_at: dict[str, datetime] = {}
+        self._failing: dict[str, str] = {}
+        self.firing: Counter[str] = Counter()
+        """By rule, as of the last turn."""
+        self.told: Counter[str] = Counter()
+        """Messages taken and refused since the daemon began."""
+        self.seconds = 0.0
+        """What the last turn took."""
+
+    def begin(self) -> None:
+        self._plan(SOON)
+
+    def committed(self, row: Sync) -> None:
+        if row.finished_at is not None:  # else more of the same may follow, which is to share a message with it
+            news = row.new_runs or row.changed_runs or row.vanished_runs or row.error
+            self._plan(SOON if news else LATER)
+
+    def _plan(self, after: timedelta) -> None:
+        daemon = self._daemon
+        if not daemon.scheduler.running:
+            return
+        planned, at = daemon.scheduler.get_job("alerts"), daemon.now() + max(after, timedelta())
+        if planned is None or at < planned.next_run_time:
+            daemon.at("alerts", at, self._turn)
+
+    async def _turn(self) -> None:
+        await self._daemon.guarded(self.turn)
+
+    async def turn(self) -> Turned:
+        """Judges and tells. Raises StoreError."""
+        async with self._one:
+            daemon, began = self._daemon, time.perf_counter()
+            try:
+                turned = await turn(daemon.store, daemon.config, daemon.now, asked_at=self._asked_at)
+            finally:
+                self._plan(LONGEST)
+            self.seconds = time.perf_counter() - began
+        self.firing = turned.evaluated.firing
+        self._log(turned.evaluated, turned.delivered)
+        if turned.evaluated.fired or turned.evaluated.resolved:
+            daemon.chores.alerted()
+        if turned.next_at is not None:
+            self._plan(turned.next_at - daemon.now())
+        return turned
+
+    def _log(self, evaluated: Evaluated, delivered: Delivered) -> None:
+        for event, alerts in (("alert.fired", evaluated.fired), ("alert.resolved", evaluated.resolved)):
+            for alert in alerts[:MOST_LOGGED]:
+                log.info(event, rule=alert.rule, key=alert.key, severity=alert.severity, alert_id=alert.alert_id)
+            if len(alerts) > MOST_LOGGED:
+                log.info(event, more=len(alerts) - MOST_LOGGED)
+        self.told["delivered"] += delivered.messages
+        self.told["failed"] += len(delivered.failures)
+        for channel, error in delivered.failures.items():
+            if channel not in self._failing:
+                log.warning("channel.down", channel=channel, error=error)
+        for channel in delivered.taken & self._failing.keys():
+            log.info("channel.recovered", channel=channel)
+            del self._failing[channel]
+        self._failing.update(delivered.failures)
