@@ -108,7 +108,6 @@ def test_an_address_is_one_of_the_web_and_holds_no_secret(tmp_path: Path, url: s
         ('kind = "missing"\ncron = "0 3 * * * UTC"\nevery = "1d"', "write cron or every, not both"),
         ('kind = "missing"\ncron = "0 3 * * * UTC"\nmin_runs = 20', "`min_runs` is for learning from past runs"),
         ('kind = "missing"\nevery = "1d"\nmin_runs = 20', "`min_runs` is for learning from past runs"),
-        ('kind = "missing"\nevery = "1d"\nearly = "1h"', "`early` goes with `cron`"),
         ('kind = "too_long"\nlimit = "1h"\nfactor = 2', "`factor` is for learning from past runs"),
         ('kind = "too_short"\nlimit = "1h"\nmin_runs = 20', "`min_runs` is for learning from past runs"),
         ('kind = "source_unobservable"\nfor = "1h"', "a rule of this kind has no `for`; write `after`"),

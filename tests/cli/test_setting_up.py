@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 import runlake as package
 from runlake.cli import init
 from runlake.config import Config, Source, load
+from runlake.config.alerting import BUILT_IN, Alerts, AnyChannel, AnyRule, Maintenance, Owner
 from runlake.connector import connectors
 
 from .conftest import Command, Vendors, configure, run
 
 EXAMPLE = Path(package.__file__).parents[2] / "config" / "runlake.example.toml"
+
+
+def tagged(models: Any) -> list[Any]:
+    """The members of a union that `kind` tells apart."""
+    return list(get_args(get_args(models)[0]))
+
+
+RULE_KINDS = [get_args(model.model_fields["kind"].annotation)[0] for model in tagged(AnyRule)]
+CHANNEL_KINDS = [get_args(model.model_fields["kind"].annotation)[0] for model in tagged(AnyChannel)]
 
 
 def uncommented(text: str) -> str:
@@ -34,12 +46,33 @@ def test_the_example_config_loads_as_it_is_and_uncommented(tmp_path: Path) -> No
     assert [source.connector for source in config.source] == list(connectors())
     defaults = Source(name="x", connector="x").model_dump(exclude={"name", "connector", "settings"})
     assert config.source[0].model_dump(include=set(defaults)) == defaults
+    assert config.alerts == Alerts()
+    assert [rule.kind for rule in config.rule] == RULE_KINDS
+    assert [rule for rule in config.rule if rule.kind in {each.kind for each in BUILT_IN}] == list(BUILT_IN)
+    assert [channel.kind for channel in config.channel] == CHANNEL_KINDS
+    assert (len(config.owner), len(config.maintenance)) == (1, 1)
+
+
+def test_the_examples_of_keys_without_a_value_are_right_too(tmp_path: Path) -> None:
+    text = re.sub(
+        r"^# (?=(sources|pipelines|labels|where|severity|for|repeat_every|owners?|rules) = )",
+        "#",
+        EXAMPLE.read_text(),
+        flags=re.M,
+    )
+    (tmp_path / "all.toml").write_text(uncommented(text))
+    config = load(tmp_path / "all.toml")
+    assert config.rule[0].holds_for == timedelta(minutes=5)
+    assert config.channel[0].owners == [config.owner[0].name]
 
 
 def test_the_example_config_has_every_key() -> None:
     text = EXAMPLE.read_text()
     for name in (*Config.model_fields, *Source.model_fields):
         assert re.search(rf"^# ?\[*(source\.)?{name}( =|\])", text, re.M), name
+    for model in (Alerts, Owner, Maintenance, *tagged(AnyRule), *tagged(AnyChannel)):
+        for name, info in model.model_fields.items():
+            assert re.search(rf"^# ?{info.alias or name} = .*", text, re.M), f"{model.__name__}.{name}"
     for kind in connectors().values():
         part = text.split(f'connector = "{kind.name}"')[1].split("[[source]]")[0]
         for name in kind.settings_type.model_fields:
@@ -151,6 +184,16 @@ def test_the_schema_knows_every_connectors_settings(runlake: Command) -> None:
         assert rule["if"]["properties"]["connector"]["const"] == name
         reference = rule["then"]["properties"]["settings"]["$ref"].removeprefix("#/$defs/")
         assert list(schema["$defs"][reference]["properties"]) == list(kind.settings_type.model_fields)
+
+
+def test_the_schema_knows_every_kind_of_rule_and_channel(runlake: Command) -> None:
+    schema = json.loads(runlake("config", "schema").out)
+    for table, kinds in (("rule", RULE_KINDS), ("channel", CHANNEL_KINDS)):
+        mapping = schema["properties"][table]["items"]["discriminator"]["mapping"]
+        assert list(mapping) == sorted(kinds)
+    missing = schema["$defs"]["Missing"]["properties"]
+    assert {"for", "sources", "cron", "min_runs"} <= set(missing) and "for_" not in missing
+    assert re.fullmatch(missing["grace"]["pattern"], missing["grace"]["default"])
 
 
 def test_connectors_are_listed_with_what_they_are_verified_against(runlake: Command) -> None:

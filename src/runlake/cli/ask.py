@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from runlake.cli import init, show
 from runlake.cli.advice import secret_places
+from runlake.cli.tables import PLACEHOLDER, is_list, is_secret
 from runlake.config import Source
 from runlake.connector import connectors
 from runlake.errors import ConfigError
@@ -36,7 +37,7 @@ def draft(connector: str | None, name: str | None, given: Sequence[str], *, inte
     made = init.Draft(connector, name or connector, dict(_setting(connector, text) for text in given))
     if asking:
         for key, info in kinds[connector].settings_type.model_fields.items():
-            if info.is_required() and not init.is_secret(info):
+            if info.is_required() and not is_secret(info):
                 made.settings[key] = _value(info, typer.prompt(key, err=True))
     # Nothing is checked against the vendor here; the shape is, as `load` would.
     chosen = init.settings(made)
@@ -56,13 +57,13 @@ def _setting(connector: str, text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text}: write KEY=VALUE")
     if key not in fields:
         raise ConfigError(f"connector {connector} has no setting '{key}'; there are {', '.join(fields)}")
-    if init.is_secret(fields[key]):
+    if is_secret(fields[key]):
         raise ConfigError(f"--set {key}: secrets are not written on a command line; the config will name a variable")
     return key, _value(fields[key], value)
 
 
 def _value(info: Any, text: str) -> Any:
-    if init.is_list(info):
+    if is_list(info):
         return [item.strip() for item in text.split(",") if item.strip()]
     if text.lower() in ("true", "false") and info.annotation is bool:
         return text.lower() == "true"
@@ -78,10 +79,10 @@ def following(draft: init.Draft | None, path: Path) -> list[str]:
         ]
     source = Source(name=draft.name, connector=draft.connector, settings=init.settings(draft))
     secrets = " and ".join(secret_places(source))
-    blank = any(init.PLACEHOLDER in str(value) for value in init.settings(draft).values())
+    blank = any(PLACEHOLDER in str(value) for value in init.settings(draft).values())
     todo = [
         *([f"set {secrets}"] if secrets else []),
-        *([f"replace what says {init.PLACEHOLDER}"] if blank else []),
+        *([f"replace what says {PLACEHOLDER}"] if blank else []),
         f"runlake{option} check",
         f"runlake{option} daemon",
     ]

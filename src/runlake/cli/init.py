@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, HttpUrl, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from runlake.cli.init_alerts import alert_tables
+from runlake.cli.tables import blank, is_secret, keys, toml
 from runlake.config import Config, Daemon, Source
+from runlake.config.spans import span_text
 from runlake.connector import Settings, connectors
 from runlake.errors import ConfigError
-from runlake.secret import Secret
-
-PLACEHOLDER = "REPLACE-ME"
 
 HEAD = """\
 # What runlake polls, and where it keeps what it saw.
@@ -32,7 +30,7 @@ HEAD = """\
 """
 
 
-_EXAMPLES = {
+_EXAMPLES: Mapping[str, str] = {
     "fastest": '"1m"',
     "slowest": '"15m"',
     "cron": '"*/15 8-18 * * mon-fri Europe/Berlin"',
@@ -44,6 +42,8 @@ _EXAMPLES = {
     "ping_url": '{ env = "RUNLAKE_PING_URL" }',
     "keep_payloads": '"90d"',
     "keep_snapshots": '"400d"',
+    "statuses": '{ INVALID = "skipped" }',
+    "step_statuses": '{ INVALID = "skipped" }',
 }
 """Of keys without a value of their own."""
 
@@ -60,27 +60,16 @@ class Draft:
 def config(drafts: Sequence[Draft], *, commented: bool = False) -> str:
     """The text of a config with these sources; `commented`: all of it commented out, as an example."""
     database = Config.model_fields["database"]
-    line = f"database = {_toml(database.default)}"
+    line = f"database = {toml(database.default)}"
     parts = [HEAD.format(description=database.description, database=f"#{line}" if commented else line), _daemon()]
     parts += [_source(draft, "#" if commented else "", whole=draft is drafts[0]) for draft in drafts]
-    return "\n".join(parts)
+    return "\n".join([*parts, alert_tables()])
 
 
 def _daemon() -> str:
     """Its table, all of it commented out: each key has a default that will do."""
-    lines = [f"# {Config.model_fields['daemon'].description}", "#[daemon]"]
-    defaults = Daemon().model_dump(mode="json")
-    for name, info in Daemon.model_fields.items():
-        if defaults[name] is None:
-            lines.append(f"# {name} = {_EXAMPLES[name]}  # {_with_default(info)}")
-        else:
-            lines.append(f"#{name} = {_toml(defaults[name])}  # {info.description}")
+    lines = [f"# {Config.model_fields['daemon'].description}", "#[daemon]", *keys(Daemon, _EXAMPLES)]
     return "\n".join(lines) + "\n"
-
-
-def _with_default(info: FieldInfo) -> str:
-    text = info.description or ""
-    return text if "Default:" in text else f"{text} Default: none."
 
 
 def _source(draft: Draft, mark: str, *, whole: bool) -> str:
@@ -90,22 +79,16 @@ def _source(draft: Draft, mark: str, *, whole: bool) -> str:
     lines = [
         f"# {kind.title}. Verified against: {kind.verified}.",
         f"{mark}[[source]]",
-        f"{mark}name = {_toml(draft.name)}  # {fields['name'].description}",
-        f"{mark}connector = {_toml(draft.connector)}  # {fields['connector'].description}",
+        f"{mark}name = {toml(draft.name)}  # {fields['name'].description}",
+        f"{mark}connector = {toml(draft.connector)}  # {fields['connector'].description}",
     ]
-    defaults = Source(name="x", connector="x").model_dump(mode="json")
-    for name, info in fields.items() if whole else ():
-        if name in ("name", "connector", "settings"):
-            continue
-        if defaults[name] is None:
-            lines.append(f"# {name} = {_EXAMPLES[name]}  # {_with_default(info)}")
-        else:
-            lines.append(f"#{name} = {_toml(defaults[name])}  # {info.description}")
+    if whole:
+        lines += keys(Source, _EXAMPLES, without={"name", "connector", "settings"})
     lines.append(f"{mark}[source.settings]")
     chosen = settings(draft)
     for name, info in kind.settings_type.model_fields.items():
         if name in chosen:
-            lines.append(f"{mark}{name} = {_toml(chosen[name])}")
+            lines.append(f"{mark}{name} = {toml(chosen[name])}")
         else:
             lines.append(_optional(name, info, draft.name))
     return "\n".join(lines) + "\n"
@@ -114,8 +97,8 @@ def _source(draft: Draft, mark: str, *, whole: bool) -> str:
 def _optional(name: str, info: FieldInfo, source: str) -> str:
     default = info.get_default(call_default_factory=True)
     if default is not None and default != []:
-        return f"#{name} = {_toml(default)}"
-    return f"# {name} = {_toml(_blank(name, info, source))}"
+        return f"#{name} = {toml(default)}"
+    return f"# {name} = {toml(blank(source, name, info))}"
 
 
 def settings(draft: Draft) -> dict[str, Any]:
@@ -130,7 +113,7 @@ def settings(draft: Draft) -> dict[str, Any]:
             known = ", ".join(model.model_fields)
             raise ConfigError(f"connector {draft.connector} has no setting '{name}'; there are {known}")
     chosen = {
-        name: draft.settings[name] if name in draft.settings else _blank(name, info, draft.name)
+        name: draft.settings[name] if name in draft.settings else blank(draft.name, name, info)
         for name, info in model.model_fields.items()
         if name in draft.settings or info.is_required()
     }
@@ -138,7 +121,7 @@ def settings(draft: Draft) -> dict[str, Any]:
         return chosen
     for name, info in model.model_fields.items():
         if name not in chosen and is_secret(info):
-            more = {**chosen, name: _blank(name, info, draft.name)}
+            more = {**chosen, name: blank(draft.name, name, info)}
             if _valid(model, more):
                 return {key: more[key] for key in model.model_fields if key in more}
     return chosen
@@ -152,55 +135,20 @@ def _valid(model: type[Settings], values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _types(info: FieldInfo) -> tuple[Any, ...]:
-    hint = info.annotation
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-
-
-def is_secret(info: FieldInfo) -> bool:
-    return Secret in _types(info)
-
-
-def is_list(info: FieldInfo) -> bool:
-    return any(typing.get_origin(each) is list for each in _types(info))
-
-
-def _blank(name: str, info: FieldInfo, source: str) -> Any:
-    """Something of the right shape that nobody takes for the real thing."""
-    if is_secret(info):
-        return {"env": variable(source, name)}
-    if HttpUrl in _types(info):
-        return "https://example.invalid"
-    return [PLACEHOLDER] if is_list(info) else PLACEHOLDER
-
-
-def variable(source: str, key: str) -> str:
-    """`acme-prod`, `token` → `ACME_PROD_TOKEN`"""
-    return "".join(c if c.isalnum() else "_" for c in f"{source}_{key}").upper()
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return str(value)
-        case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }" if value else "{}"
-        case list():
-            return "[" + ", ".join(_toml(each) for each in value) + "]"
-    # JSON's escapes are TOML's, as long as nothing is written as a surrogate pair.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the config, with each connector's settings where it is named."""
-    from pydantic.json_schema import models_json_schema  # noqa: PLC0415 (for this command alone)
+    from pydantic.json_schema import GenerateJsonSchema, models_json_schema  # noqa: PLC0415 (for this command alone)
+
+    class AsWritten(GenerateJsonSchema):
+        """Shows lengths of time that are defaults as the file has them, not as ISO 8601 does."""
+
+        def encode_default(self, dft: Any) -> Any:
+            return span_text(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
     kinds = {name: kind.settings_type for name, kind in connectors().items()}
     models: list[type[BaseModel]] = [Config, *kinds.values()]
     references, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template="#/$defs/{model}"
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=AsWritten
     )
     defs = definitions["$defs"]
     source = defs["Source"]
