@@ -221,7 +221,7 @@ def test_more_reasons_than_can_be_listed_are_counted() -> None:
     stories = [told(n, error=word) for n, word in enumerate(words, 1)] + [over(9, error="alpha")]
     said = text(message(Event.OPEN, *stories))
     assert said.startswith("2 of 7: alpha\netl/load_1, etl/load_9\n\n1 of 7: beta\n")
-    assert "1 of 7: delta\netl/load_4\n\nAnd 2 alerts more, for 2 other reasons.\n\n" in said
+    assert "1 of 7: gamma\netl/load_3\n\nAnd 3 alerts more, for 3 other reasons.\n\n" in said
     assert "Over by now: 1 of 7\n" in said
 
 
@@ -343,6 +343,7 @@ def test_words_keep_their_looks_and_lose_their_power(hostile: str, safe: str) ->
         ("http://[::1]:8080/x", "same"),
         ("https://vendor.example/@everyone/<b>/(x)", "https://vendor.example/%40everyone/%3Cb%3E/%28x%29"),
         ("https://vendor.example/straße", "https://vendor.example/stra%C3%9Fe"),
+        ("https://vendor.example/100%/%zz/%41", "https://vendor.example/100%25/%25zz/%41"),
         ("javascript:alert(1)", None),
         ("JAVASCRIPT:alert(1)//https://vendor.example", None),
         ("data:text/html,<script>", None),
@@ -474,6 +475,38 @@ def test_whatever_vendors_say_is_text_bounded_and_on_its_line(
     assert {names for _, names in parsed.tags} <= {(), ("style",), ("href",)}
     assert all(link(each) == each for each in parsed.links)
     assert json.loads(json_text(data(made)).encode())["alerts"][0]["why"] == why
+
+
+@pytest.mark.parametrize("event", [Event.OPEN, Event.REPEAT, Event.RESOLVE, Event.DIGEST])
+@pytest.mark.parametrize("count", [1, 999])
+def test_the_longest_text_is_short_enough(event: Event, count: int) -> None:
+    words = "@<x](" * 999
+    causes = ["alpha", "beta", "gamma", "delta"]
+    stories = [
+        told(
+            n,
+            pipeline_name=words,
+            why=words,
+            error=causes[n % 4] + words,
+            failed_step=words,
+            run_id=words,
+            run_url="https://vendor.example/".ljust(LONGEST_LINK, "x"),
+            vendor_status=words,
+            owner=f"{n}{words}",
+            rule=f"{n % 9}{words}",
+            since=NOW - timedelta(days=900, hours=3),
+            last_success_at=NOW - timedelta(days=900),
+            observed_through=NOW - timedelta(days=900, hours=2),
+            ended_lately=10**6,
+            failed_lately=10**6,
+            resolution=causes[n % 4] + words,
+            resolved_at=NOW - timedelta(days=400),
+        )
+        for n in range(count)
+    ]
+    held = {story.alert.alert_id: f"held by {n % 6}" for n, story in enumerate(stories[20:])}
+    made = message(event, *stories, held=held, again=True, whole=False, since=NOW - timedelta(days=900))
+    assert len(text(made)) <= LONGEST_TEXT
 
 
 # --- reasons ---------------------------------------------------------------------------------------------------------

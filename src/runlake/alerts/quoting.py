@@ -15,6 +15,8 @@ LONGEST_LINK = 500
 _POWERFUL = re.compile(r"@|<(?=\S)|\](?=[(\[:])|`(?=`)|\|(?=\|)")
 _INVISIBLE = "\u200b"
 
+_NO_ESCAPE = re.compile("%(?![0-9a-f]{2})", re.IGNORECASE)
+
 _HOST = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.IGNORECASE)
 
 
@@ -40,5 +42,6 @@ def link(url: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
         return None
     # Without @, <, >, quotes and brackets, which browsers take escaped as well and chats take for more than text.
+    url = _NO_ESCAPE.sub("%25", url)
     safe = quote(url, safe="%:/?#!$&+,;=~[]" if parts.netloc.startswith("[") else "%:/?#!$&+,;=~", errors="replace")
     return safe if len(safe) <= LONGEST_LINK else None

@@ -57,7 +57,8 @@ def by_reason(stories: Sequence[Story], *, over: bool = False) -> list[Reason]:
 
 
 def _blanked(text: str, story: Story) -> str:
-    names = {name for name in (story.alert.pipeline_id, story.alert.pipeline_name, story.run_id) if name}
+    alert = story.alert
+    names = {name for name in (alert.pipeline_id, alert.pipeline_name, story.run_id) if name and name in text}
     if names:
         either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         text = re.sub(rf"(?<!\w)(?:{either})(?!\w)", _BLANK, text)

@@ -29,8 +29,8 @@ LONGEST_TEXT = 4000
 
 # Together they keep every text below that.
 _WHY, _ERROR, _NAME, _WORD = 400, 800, 50, 100
-_REASONS, _REASON, _NAMES = 4, 200, 10
-_OPEN, _HELD = 10, 5
+_REASONS, _REASON, _NAMES = 3, 200, 10
+_OPEN, _HELD = 10, 4
 
 _COLOURS = {Severity.CRITICAL: "#b42318", Severity.WARNING: "#b54708", Severity.INFO: "#175cd3"}
 _OVER = "#067647"
