@@ -1,0 +1,81 @@
+"""What holds an alert back from being told: a person, a maintenance, a source that cannot be seen, or itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from runlake.alerts.scope import in_scope, matches
+from runlake.config.alerting import Maintenance
+from runlake.cron import last_before
+from runlake.store.alerting import Alert, Silence
+
+UNSEEN = "source_unobservable"
+"""The kind of the one alert that speaks for all of a source that cannot be seen."""
+
+
+class Cause(StrEnum):
+    ACKED = "acked"
+    SILENCED = "silenced"
+    MAINTENANCE = "maintenance"
+    UNSEEN = "source unseen"
+    FLAPPING = "flapping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """`why` is what a person wrote: a note, a reason, the name of a maintenance. `until`: None where nobody knows."""
+
+    cause: Cause
+    by: str | None = None
+    why: str | None = None
+    until: datetime | None = None
+
+
+def held_back(
+    alert: Alert,
+    *,
+    silences: Sequence[Silence],
+    maintenance: Sequence[Maintenance],
+    unseen: Collection[str],
+    now: datetime,
+) -> list[Hold]:
+    """All of it, what a person did first. `unseen`: the sources for which an alert of kind UNSEEN fires."""
+    return list(_held_back(alert, silences, maintenance, unseen, now))
+
+
+def _held_back(
+    alert: Alert,
+    silences: Sequence[Silence],
+    maintenance: Sequence[Maintenance],
+    unseen: Collection[str],
+    now: datetime,
+) -> Iterator[Hold]:
+    if alert.acked_at is not None:
+        yield Hold(cause=Cause.ACKED, by=alert.acked_by, why=alert.ack_note)
+    for silence in silences:
+        if silence.created_at <= now < silence.until and is_silenced(alert, silence):
+            yield Hold(cause=Cause.SILENCED, by=silence.created_by, why=silence.reason, until=silence.until)
+    for each in maintenance:
+        until = last_before(each.cron, now) + each.lasts
+        if now < until and in_scope(each, alert.source or "", alert.pipeline_id, alert.pipeline_name):
+            yield Hold(cause=Cause.MAINTENANCE, why=each.name, until=until)
+    if alert.kind != UNSEEN and alert.source in unseen:
+        yield Hold(cause=Cause.UNSEEN)
+    if alert.flapping:
+        yield Hold(cause=Cause.FLAPPING)
+
+
+def is_silenced(alert: Alert, silence: Silence) -> bool:
+    """Whether it matches all patterns that the silence has, whenever that is; a pipeline by its id or its name."""
+    patterns = (
+        (silence.rule, [alert.rule]),
+        (silence.source, [alert.source]),
+        (silence.pipeline, [alert.pipeline_id, alert.pipeline_name]),
+    )
+    return all(
+        pattern is None or matches([pattern], *(word for word in words if word is not None))
+        for pattern, words in patterns
+    )
