@@ -13,6 +13,7 @@ import typer
 
 from runlake import __version__
 from runlake.cli import DONE, SOURCE_FAILED
+from runlake.cli.alerts.app import alerts_app
 from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
 from runlake.cli.show import Format, SqlFormat
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(alerts_app, name="alerts")
 
 
 def _version(wanted: bool) -> None:
@@ -99,7 +101,8 @@ def init(
 def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TABLE) -> None:
     """Check the config, then each source at its vendor.
 
-    Secrets, reach, what the credentials may see, and about how many requests an hour polling will cost.
+    Secrets, reach, what the credentials may see, and about how many requests an hour polling will cost. Then the rules
+    in force, and whether each channel has what it needs; nothing is sent.
 
     \b
     Example: runlake check
@@ -115,17 +118,7 @@ def check(ctx: typer.Context, source: Sources = None, format_: Shape = Format.TA
     with published(config.database) as reader:
         known = checking.load(reader) if reader else {}
     found = asyncio.run(checking.check(sources, known))
-    if format_ is Format.JSON:
-        columns = [*checking.COLUMNS, "error", "todo"]
-        show.json_rows(columns, [[getattr(each, name) for name in columns] for each in found])
-    else:
-        show.table(checking.COLUMNS, [each.row() for each in found])
-    for each in found:
-        if each.error:
-            show.problem(f"source {each.source}: {each.error}")
-        if each.todo:
-            show.note(f"  {each.todo}")
-    raise typer.Exit(SOURCE_FAILED if any(each.error for each in found) else DONE)
+    raise typer.Exit(checking.tell(config, found, format_, alerting=not source))
 
 
 @app.command()

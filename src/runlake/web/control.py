@@ -57,17 +57,17 @@ def routes(daemon: Daemon) -> list[Route]:
         return {"as_of": await daemon.chores.publish()}
 
     async def backup(request: Request) -> Any:
-        kept = await _asked(request, Kept)
+        kept = await content(request, Kept)
         return {"bytes": await daemon.store.backup(kept.target)}
 
     async def rebuild(request: Request) -> Any:
-        rebuilt = await daemon.store.rebuild(dry_run=(await _asked(request, Tried)).dry_run)
+        rebuilt = await daemon.store.rebuild(dry_run=(await content(request, Tried)).dry_run)
         await daemon.chores.publish()
         return {"tables": rebuilt}
 
     async def remap(request: Request) -> Any:
         """By the file as it is now, which the daemon may not have read again yet."""
-        dry_run = (await _asked(request, Tried)).dry_run
+        dry_run = (await content(request, Tried)).dry_run
         changes = await engine.remap(load(daemon.path).source, daemon.store, daemon.now(), dry_run=dry_run)
         if not dry_run:
             daemon.reload()
@@ -75,37 +75,37 @@ def routes(daemon: Daemon) -> list[Route]:
         return {"changes": changes}
 
     async def sync(request: Request) -> Any:
-        asked = await _asked(request, Asked)
+        asked = await content(request, Asked)
         return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.sync()))}
 
     async def backfill(request: Request) -> Any:
-        asked = await _asked(request, Asked)
+        asked = await content(request, Asked)
         if asked.since is None:
             raise ConfigError("a backfill needs `since`")
         since = asked.since
         return {"row": asdict(await daemon.attempt(asked.source, lambda polled: polled.backfill(since)))}
 
     async def track(request: Request) -> Any:
-        asked = await _asked(request, Asked)
+        asked = await content(request, Asked)
         row = await daemon.attempt(asked.source, lambda polled: polled.track(asked.refs))
         tracked = await daemon.store.tracked(asked.source)
         return {"row": asdict(row), "tracked": {handle: asdict(each) for handle, each in tracked.items()}}
 
     async def coverage(request: Request) -> Any:
-        asked = await _asked(request, Asked)
+        asked = await content(request, Asked)
         row, days = await daemon.attempt(asked.source, lambda polled: polled.coverage())
         return {"row": asdict(row), "days": days, "doubled": await daemon.store.audit()}
 
     return [
-        Route("/status", _told(status)),
+        Route("/status", answered(status)),
         *(
-            Route(f"/{work.__name__}", _told(work), methods=["POST"])
+            Route(f"/{work.__name__}", answered(work), methods=["POST"])
             for work in (reload, publish, backup, rebuild, remap, sync, backfill, track, coverage)
         ),
     ]
 
 
-async def _asked(request: Request, kind: type[M]) -> M:
+async def content(request: Request, kind: type[M]) -> M:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
@@ -114,7 +114,7 @@ async def _asked(request: Request, kind: type[M]) -> M:
         ) from None
 
 
-def _told(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+def answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         try:
             return _json(await work(request))

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from runlake.daemon import Daemon
 from runlake.errors import ConfigError
 from runlake.http import control_path
-from runlake.web import control, health, hooks
+from runlake.web import alerting, control, health, hooks
 from runlake.web.metrics import metrics
 from runlake.web.sql import Sql
 
@@ -47,7 +47,9 @@ async def serving(daemon: Daemon) -> AsyncIterator[str]:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(host))],
         exception_handlers={Exception: _crashed},
     )
-    private = Starlette(routes=control.routes(daemon), exception_handlers={Exception: _crashed})
+    private = Starlette(
+        routes=[*control.routes(daemon), *alerting.routes(daemon)], exception_handlers={Exception: _crashed}
+    )
     with _listening(host, int(port)) as listening, _beside(daemon) as beside:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         servers = [_server(public), _server(private)]

@@ -1,0 +1,82 @@
+"""What the reading commands see of alerting: the published copy, and what holds each alert back now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from runlake.alerts.holding import UNSEEN, Cause, Hold, held_back
+from runlake.cli import show
+from runlake.cli.reading import as_of, published
+from runlake.config import Config
+from runlake.store.alerting import Alert, AlertBooks, Silence
+from runlake.store.query import Reader
+from runlake.sync import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    config: Config
+    reader: Reader
+    books: AlertBooks
+    now: datetime
+    open: Sequence[Alert]
+    silences: Sequence[Silence]
+
+    def holds(self, alert: Alert) -> list[Hold]:
+        """Nothing holds back what is over."""
+        if alert.state == "resolved":
+            return []
+        unseen = {each.source for each in self.open if each.kind == UNSEEN and each.state == "firing" and each.source}
+        return held_back(
+            alert, silences=self.silences, maintenance=self.config.maintenance, unseen=unseen, now=self.now
+        )
+
+
+@contextmanager
+def seen(config: Config) -> Iterator[Seen | None]:
+    """Says on stderr how fresh it is; None, and says so, where nothing has been synced yet."""
+    with published(config.database) as reader:
+        if reader is None:
+            show.note("nothing has been synced yet: runlake sync")
+            yield None
+            return
+        books, now = reader.alerting(), utc_now()
+        yield Seen(config, reader, books, now, books.open_alerts(), books.silences(now))
+        as_of(reader.freshness())
+
+
+def short(identifier: str) -> str:
+    """As much of an id as tells it from all others that anybody will ever look at."""
+    return identifier[:8]
+
+
+def about(alert: Alert) -> str:
+    """What it is about: `source/name of the pipeline`, or its key."""
+    if alert.source is not None and alert.pipeline_id is not None:
+        return f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}"
+    return alert.key
+
+
+def instant(at: datetime) -> str:
+    """In the reader's zone, which is named."""
+    return f"{show.local(at, seconds=False)} {show.zone()}"
+
+
+def hold_text(hold: Hold) -> str:
+    """As a sentence's part: `silenced by ann until 2026-07-13 14:00 CEST: migration`."""
+    by = f" by {hold.by}" if hold.by else ""
+    until = f" until {instant(hold.until)}" if hold.until is not None else ""
+    match hold.cause:
+        case Cause.UNSEEN:
+            return "its source cannot be seen, which one alert tells for all"
+        case Cause.FLAPPING:
+            return "it comes and goes: only the digest tells it"
+    return f"{hold.cause}{by}{until}{f': {hold.why}' if hold.why else ''}"
+
+
+def hold_row(hold: Hold) -> dict[str, Any]:
+    return {"cause": hold.cause.value, "by": hold.by, "why": hold.why, "until": hold.until}
