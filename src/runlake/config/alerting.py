@@ -311,7 +311,7 @@ class Webhook(Channel):
 
     kind: Literal["webhook"]
     url: Secret = Field(description="Where to POST.")
-    secret: Secret | None = Field(default=None, description="Signs the body: X-Runlake-Signature. Default: unsigned.")
+    secret: Secret | None = Field(default=None, description="Signs as Standard Webhooks do. Default: unsigned.")
 
 
 class Alertmanager(Channel):

@@ -1,0 +1,54 @@
+"""The ways out: each takes one message to one channel, once. Retrying, limits and grouping are the outbox's."""
+
+from __future__ import annotations
+
+from runlake.alerts.channels import alertmanager, apprise, pagerduty, webhook
+from runlake.alerts.message import Event, Message
+from runlake.config.alerting import Alertmanager, AnyChannel, Apprise, PagerDuty, Webhook
+from runlake.errors import ConfigError, DeliveryError
+
+
+async def send(channel: AnyChannel, message: Message) -> None:
+    """Returns once the channel has taken it. Whatever it tells one message from another by stays the same however often
+    the same message is sent. Raises DeliveryError, without a secret or an address in its text."""
+    try:
+        match channel:
+            case Apprise():
+                await apprise.send(channel, message)
+            case Webhook():
+                await webhook.send(channel, message)
+            case Alertmanager():
+                await alertmanager.send(channel, message)
+            case PagerDuty():
+                await pagerduty.send(channel, message)
+    except ConfigError as error:  # of a secret, which may be there the next time
+        raise DeliveryError(str(error), again=True) from None
+
+
+def takes(channel: AnyChannel, event: Event, *, whole: bool = True) -> bool:
+    """Whether there is anything to send to such a channel. Those that keep a list of what is open themselves need no
+    digest; an incident is over when all alerts of it are."""
+    match channel:
+        case PagerDuty():
+            return event is not Event.DIGEST and (event is not Event.RESOLVE or whole)
+        case Alertmanager():
+            return event is not Event.DIGEST
+    return event is not Event.DIGEST or channel.digest
+
+
+def problem(channel: AnyChannel) -> str | None:
+    """What is wrong with how the channel is written, as far as can be told without sending anything: a secret that is
+    not there, an address that is none. Without a secret in the text."""
+    try:
+        match channel:
+            case Apprise():
+                apprise.service(channel)
+            case Webhook():
+                webhook.target(channel)
+            case Alertmanager():
+                alertmanager.headers(channel)
+            case PagerDuty():
+                channel.routing_key.reveal()
+    except (ConfigError, DeliveryError) as error:
+        return str(error)
+    return None
