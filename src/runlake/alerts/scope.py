@@ -13,22 +13,17 @@ from runlake.store.alerting import SeenRun
 _MAGIC = re.compile(r"[*?[]")
 
 
-def matches(patterns: Sequence[str], *words: str) -> bool:
-    """Whether one of the words matches one of the `Patterns`, and none matches one of those with `!`. Without words,
-    whether none is asked for."""
-    if not patterns:
-        return True
-    wanted, unwanted = _compiled(tuple(patterns))
-    if unwanted is not None and any(map(unwanted, words)):
-        return False
-    return wanted is None or any(map(wanted, words))
+def matches(patterns: Sequence[str], *words: str | None) -> bool:
+    """Whether one of the words matches one of the `Patterns`, and none matches one of those with `!`. None is no word;
+    without any, whether none is asked for."""
+    return not patterns or _compiled(tuple(patterns))(words)
 
 
 def in_scope(scope: Scope, source: str, pipeline_id: str | None = None, pipeline_name: str | None = None) -> bool:
     """Whether it is about this pipeline, by id or by name; without one, about the source as such."""
-    if scope.sources and not matches(scope.sources, source):
+    if scope.sources and not _compiled(tuple(scope.sources))((source,)):
         return False
-    return not scope.pipelines or matches(scope.pipelines, *_given(pipeline_id, pipeline_name))
+    return not scope.pipelines or _compiled(tuple(scope.pipelines))((pipeline_id, pipeline_name))
 
 
 def counted(rule: RunRule, runs: Iterable[SeenRun], *, vanished: bool = False) -> list[SeenRun]:
@@ -36,7 +31,7 @@ def counted(rule: RunRule, runs: Iterable[SeenRun], *, vanished: bool = False) -
     looked_at = [run for run in runs if vanished or not run.vanished]
     if rule.triggers:
         # A pipeline's runs have few triggers among them.
-        fit = {trigger: matches(rule.triggers, *_given(trigger)) for trigger in {run.trigger for run in looked_at}}
+        fit = {trigger: matches(rule.triggers, trigger) for trigger in {run.trigger for run in looked_at}}
         if not all(fit.values()):
             looked_at = [run for run in looked_at if fit[run.trigger]]
     if rule.labels:
@@ -61,27 +56,30 @@ def owner_of(
 
 
 def _labelled(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(matches([pattern], *_given(labels.get(label))) for label, pattern in wanted.items())
+    return all(matches([pattern], labels.get(label)) for label, pattern in wanted.items())
 
 
-def _given(*words: str | None) -> list[str]:
-    return [word for word in words if word is not None]
-
-
-_Test = Callable[[str], object]
-
-
-# A thousand rules meet a thousand changed pipelines in one evaluation: compiled once, a list answers in 0.3 µs.
+# A thousand rules meet a thousand changed pipelines in one evaluation: lists of patterns are compiled once.
 @lru_cache(maxsize=10_000)
-def _compiled(patterns: tuple[str, ...]) -> tuple[_Test | None, _Test | None]:
-    """What is wanted and what is not; None where nothing was said of it."""
-    return (
-        _test([pattern for pattern in patterns if not pattern.startswith("!")]),
-        _test([pattern[1:] for pattern in patterns if pattern.startswith("!")]),
-    )
+def _compiled(patterns: tuple[str, ...]) -> Callable[[Iterable[str | None]], bool]:
+    wanted = _test([pattern for pattern in patterns if not pattern.startswith("!")])
+    unwanted = _test([pattern[1:] for pattern in patterns if pattern.startswith("!")])
+
+    def fits(words: Iterable[str | None]) -> bool:
+        found = wanted is None
+        for word in words:
+            if word is None:
+                continue
+            if unwanted is not None and unwanted(word):
+                return False
+            found = found or wanted is None or bool(wanted(word))
+        return found
+
+    return fits
 
 
-def _test(patterns: list[str]) -> _Test | None:
+def _test(patterns: list[str]) -> Callable[[str], object] | None:
+    """Whether a word matches one of them; None where there are none."""
     if not patterns:
         return None
     if not any(map(_MAGIC.search, patterns)):
