@@ -15,7 +15,8 @@ from datetime import datetime
 from runlake.alerts import kinds
 from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, holds_at
 from runlake.alerts.message import Event
-from runlake.alerts.scope import in_scope, matches, owner_of
+from runlake.alerts.routing import reaches
+from runlake.alerts.scope import in_scope, owner_of
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config import Config
 from runlake.config.alerting import AnyRule, AnyRunRule, Owner, RunRule, Sql
@@ -193,9 +194,7 @@ class _Evaluation:
         return [
             channel.name
             for channel in self._config.channel
-            if rule.told_as.rank >= channel.severity.rank
-            and matches(channel.owners, owner or "")
-            and matches(channel.rules, rule.name)
+            if reaches(channel, rule=rule.name, severity=rule.told_as, owner=owner)
         ]
 
     # -- what follows from it

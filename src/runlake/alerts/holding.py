@@ -10,7 +10,7 @@ from enum import StrEnum
 from runlake.alerts.scope import in_scope, matches
 from runlake.config.alerting import Maintenance
 from runlake.cron import last_before
-from runlake.store.alerting import Alert, Silence
+from runlake.store.alerting import Alert, AlertBooks, Silence
 
 UNSEEN = "source_unobservable"
 """The kind of the one alert that speaks for all of a source that cannot be seen."""
@@ -79,3 +79,20 @@ def is_silenced(alert: Alert, silence: Silence) -> bool:
         pattern is None or matches([pattern], *(word for word in words if word is not None))
         for pattern, words in patterns
     )
+
+
+class Holds:
+    """What holds back any alert of a ledger at one moment."""
+
+    def __init__(self, books: AlertBooks, maintenance: Sequence[Maintenance], now: datetime) -> None:
+        self._silences, self._maintenance, self._now = books.silences(now), maintenance, now
+        self._unseen = {
+            alert.source
+            for alert in books.open_alerts()
+            if alert.kind == UNSEEN and alert.state == "firing" and alert.source is not None
+        }
+
+    def of(self, alert: Alert) -> list[Hold]:
+        return held_back(
+            alert, silences=self._silences, maintenance=self._maintenance, unseen=self._unseen, now=self._now
+        )

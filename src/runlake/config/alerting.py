@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -56,14 +57,10 @@ def _grace(text: object) -> timedelta:
     return timedelta() if text == "0s" else span(text)
 
 
-def _grace_text(length: timedelta) -> str:
-    return span_text(length) if length else "0s"
-
-
 Grace = Annotated[
     timedelta,
     BeforeValidator(_grace),
-    PlainSerializer(_grace_text),
+    PlainSerializer(span_text),
     WithJsonSchema({"type": "string", "pattern": SPAN_PATTERN, "examples": ["0s", "15m"]}),
 ]
 """As Span, or "0s"."""
@@ -354,7 +351,8 @@ class Alerts(_Table):
     """What holds for all rules and channels: the `[alerts]` table."""
 
     digest: Cron = Field(
-        default="0 9 * * * UTC", description="When channels get the digest of what is still open: a crontab and a zone."
+        default="0 9 * * * UTC",
+        description="When channels get the digest of what is still open; its zone is also that of times in messages.",
     )
     flapping_after: int = Field(
         default=3, ge=2, le=100, description="Episodes of one alert in a day, after which only the digest tells more."
@@ -362,6 +360,11 @@ class Alerts(_Table):
     chronic_after: Span = Field(
         default=timedelta(days=14), description="How long something fires until only the digest tells it."
     )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """In which messages show times."""
+        return ZoneInfo(self.digest.split()[-1])
 
 
 def rules_in_force(written: list[AnyRule]) -> list[AnyRule]:

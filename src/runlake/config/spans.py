@@ -26,8 +26,10 @@ def span(text: object) -> timedelta:
 
 
 def span_text(length: timedelta) -> str:
-    """The shortest that `span` reads as this length, of whole seconds."""
+    """The shortest that `span` reads as this length, of whole seconds; of none it is `0s`."""
     seconds = int(length.total_seconds())
+    if not seconds:
+        return "0s"
     unit = next(unit for unit in "wdhms" if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
 

@@ -353,10 +353,12 @@ class AlertBooks:
         ).fetchall()
         return int(count)
 
-    def last_digest(self, channel: str) -> datetime | None:
+    def last_digest(self, channel: str, before: datetime | None = None) -> datetime | None:
         """When the last digest for a channel was put into the outbox."""
         [(created_at,)] = self._con.execute(
-            "SELECT max(created_at) FROM rl.notifications WHERE channel = ? AND event = 'digest'", [channel]
+            "SELECT max(created_at) FROM rl.notifications "
+            "WHERE channel = $channel AND event = 'digest' AND ($before IS NULL OR created_at < $before)",
+            {"channel": channel, "before": before},
         ).fetchall()
         return cast("datetime | None", created_at)
 
