@@ -197,6 +197,17 @@ More: runlake alerts list"""
     assert f'<a href="{url}">etl/load_10</a>, <a' in html(opened)
 
 
+def test_of_many_the_longest_time_and_the_stalest_view_are_told() -> None:
+    late = told(1, since=NOW - timedelta(hours=5), observed_through=NOW - timedelta(hours=2))
+    repeated = message(Event.REPEAT, told(2), late, told(3))
+    assert title(repeated) == "CRITICAL 3 pipelines of etl failed, still so after 5 h"
+    assert "Since: 04:20 CET, 5 h ago\n" in text(repeated)
+    assert "Seen: everything until 07:20 CET, 2 h ago\n" in text(repeated)
+    assert "Seen: not everything yet\n" in text(message(Event.OPEN, late, told(2, observed_through=None)))
+    queried = [told(n, kind="sql", source=None, observed_through=None) for n in (1, 2)]
+    assert "Seen" not in text(message(Event.OPEN, *queried))
+
+
 def test_what_ended_many_is_said_once_and_what_goes_on_is_not_hidden() -> None:
     stories = [over(n, resolution=f"run {n} succeeded", failed_step="load") for n in range(1, 4)]
     resolved = message(Event.RESOLVE, *stories, whole=False)
