@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from runlake.alerts.kinds.finding import finding, some, told
+from runlake.alerts.kinds.finding import end_of, finding, some, told
 from runlake.alerts.kinds.results import Result, results
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import Failed
@@ -39,7 +39,7 @@ class _Failure:
             run_id=run.run_id,
             vendor_status=run.vendor_status,
             created_at=run.created_at,
-            ended_at=_end(run),
+            ended_at=end_of(run),
         )
 
     @classmethod
@@ -64,15 +64,15 @@ def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Ale
             for run in said
             if run.outcome is Outcome.FAILURE
             and run.read_by != "backfill"
-            and _end(run) >= since
-            and _answer(run.created_at, _end(run), successes) is None
+            and end_of(run) >= since
+            and _answer(run.created_at, end_of(run), successes) is None
         ),
-        key=_end,
+        key=end_of,
     )
     settled = [run for run in failures if not became[run.run_id].trying]
     facts: dict[str, Any] = {"failures": len(failures), "in_a_row": rule.in_a_row}
     if successes:
-        facts["last_success"] = {"run_id": successes[0].run_id, "ended_at": instant(_end(successes[0]))}
+        facts["last_success"] = {"run_id": successes[0].run_id, "ended_at": instant(end_of(successes[0]))}
     began_with = _remembered(episode)
     if len(failures) >= rule.in_a_row:
         made_it = (settled if len(settled) >= rule.in_a_row else failures)[rule.in_a_row - 1]
@@ -87,7 +87,7 @@ def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Ale
             pipeline,
             Verdict.FIRING,
             why,
-            since=_end(made_it),
+            since=end_of(made_it),
             run_key=newest.run_key,
             settled=len(settled) >= rule.in_a_row,
             facts={**facts, "failed": first.as_facts()},
@@ -116,10 +116,10 @@ def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Ale
 def _over(failure: _Failure, pipeline: SeenPipeline, became: Result | None, successes: Sequence[SeenRun]) -> str | None:
     """Why what an episode began with is over; None while it is not."""
     if became is not None and became.said is not None and became.said.outcome is Outcome.SUCCESS:
-        return f"run {failure.run_id} was run again and succeeded at {told(_end(became.said))}"
+        return f"run {failure.run_id} was run again and succeeded at {told(end_of(became.said))}"
     answer = _answer(failure.created_at, failure.ended_at, successes)
     if answer is not None:
-        return f"run {answer.run_id} succeeded at {told(_end(answer))}"
+        return f"run {answer.run_id} succeeded at {told(end_of(answer))}"
     now = next((run for run in pipeline.runs if run.run_key == failure.run_key), None)
     if now is None:  # longer ago than we look back
         return None
@@ -133,7 +133,7 @@ def _over(failure: _Failure, pipeline: SeenPipeline, became: Result | None, succ
 def _answer(created_at: datetime, ended_at: datetime, successes: Sequence[SeenRun]) -> SeenRun | None:
     """A success that was created and ended after that; `successes` are by creation, the newest first."""
     later = takewhile(lambda run: run.created_at > created_at, successes)
-    return next((run for run in later if _end(run) > ended_at), None)
+    return next((run for run in later if end_of(run) > ended_at), None)
 
 
 def _well(rule: Failed, failures: Sequence[SeenRun], successes: Sequence[SeenRun], since: datetime) -> str:
@@ -142,7 +142,7 @@ def _well(rule: Failed, failures: Sequence[SeenRun], successes: Sequence[SeenRun
             f"{some(len(failures), 'run')} failed since the last success, and {rule.in_a_row} in a row are alerted on"
         )
     if successes:
-        return f"run {successes[0].run_id} succeeded at {told(_end(successes[0]))}, and no later one has failed"
+        return f"run {successes[0].run_id} succeeded at {told(end_of(successes[0]))}, and no later one has failed"
     return f"no run has failed since {told(since)}"
 
 
@@ -153,8 +153,3 @@ def _remembered(episode: Alert | None) -> _Failure | None:
 
 def _created(run: SeenRun) -> datetime:
     return run.created_at
-
-
-def _end(run: SeenRun) -> datetime:
-    """Of a run that has ended."""
-    return run.finished_at or run.observed_at

@@ -7,7 +7,7 @@ from typing import Any
 
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import RunRule
-from runlake.store.alerting import SeenPipeline
+from runlake.store.alerting import SeenPipeline, SeenRun
 
 
 def finding(rule: RunRule, pipeline: SeenPipeline, verdict: Verdict, why: str, **rest: Any) -> Judgement:
@@ -31,3 +31,8 @@ def told(at: datetime) -> str:
 def some(count: int, thing: str) -> str:
     """`some(1, "run")` is "1 run", of two it is "2 runs"."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def end_of(run: SeenRun) -> datetime:
+    """When a run ended that has."""
+    return run.finished_at or run.observed_at
