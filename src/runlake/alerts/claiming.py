@@ -46,15 +46,19 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
     ready: dict[str, list[_Row]] = defaultdict(list)
     dropped: list[Notification] = []
     later: list[datetime] = []
+    before: set[tuple[str | None, str]] = set()
     for row, alert in waiting:
         about = (row.alert_id, row.channel)
-        if row.channel not in known or (alert is not None and _is_moot(row, alert, about in untold)):
+        if row.channel not in known or (alert is not None and _is_moot(row, alert, about in untold, about in before)):
             dropped.append(row)
-        elif row.retry_at is not None and row.retry_at > now:
             continue
-        elif row.event == Event.RESOLVE and about in unsent:
+        if row.event in (Event.OPEN, Event.REPEAT):
+            before.add(about)
+        if row.retry_at is not None and row.retry_at > now:
+            continue
+        if row.event == Event.RESOLVE and about in unsent:
             continue  # first that it began
-        elif row.event in (Event.OPEN, Event.REPEAT) and row.message_id is None and alert is not None:
+        if row.event in (Event.OPEN, Event.REPEAT) and row.message_id is None and alert is not None:
             waits, until = _waits(holds.of(alert))
             if waits:
                 later += [until] if until is not None else []
@@ -78,10 +82,11 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
     return claimed, min(later, default=None)
 
 
-def _is_moot(row: Notification, alert: Alert, untold: bool) -> bool:
-    """Over before anybody was told that it began; or a repetition of what is over or being seen to."""
+def _is_moot(row: Notification, alert: Alert, untold: bool, before: bool) -> bool:
+    """Over before anybody was told that it began; or a repetition of what is over, being seen to, or yet to be told:
+    `before` it the same waits already."""
     if row.event == Event.REPEAT:
-        return row.message_id is None and (alert.state == "resolved" or alert.acked_at is not None)
+        return row.message_id is None and (before or alert.state == "resolved" or alert.acked_at is not None)
     return alert.state == "resolved" and untold
 
 

@@ -76,7 +76,7 @@ class Alert:
     acked_by: str | None = None
     ack_note: str | None = None
     told_at: datetime | None = None
-    """When it was last put into the outbox to be told as open."""
+    """When it was last told as open, or put into the outbox for that."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -320,6 +320,12 @@ class AlertBooks:
         self._change(
             claimed, "message_id = $id::UUID, claimed_at = $at, attempts = attempts + 1", {"id": message_id, "at": at}
         )
+        # From now on, and not from when it was put here, is counted until it is told again.
+        ids = [row.alert_id for row in claimed if row.alert_id is not None and row.event in ("open", "repeat")]
+        self._con.execute(
+            "UPDATE rl.alerts SET told_at = ? WHERE alert_id IN (SELECT unnest(?::UUID[])) AND told_at < ?",
+            [at, ids, at],
+        )
 
     def dropped(self, gone: Sequence[Notification], at: datetime) -> None:
         """They are not to be told any more."""
@@ -371,7 +377,10 @@ class AlertBooks:
         """By alert, the id of the message that told on the channel that it began; those of which none did are left
         out."""
         found = self._opened(
-            "message_id IS NOT NULL AND dropped_at IS NULL AND channel = $channel", alert_ids, "min(message_id)::VARCHAR", channel
+            "message_id IS NOT NULL AND dropped_at IS NULL AND channel = $channel",
+            alert_ids,
+            "min(message_id)::VARCHAR",
+            channel,
         )
         return dict(found)
 
