@@ -40,6 +40,10 @@ def table(name: str, *, host: str = "a.example", more: str = "") -> str:
     )
 
 
+def webhook(name: str) -> str:
+    return f'[[channel]]\nname = "{name}"\nkind = "webhook"\nurl = {{ file = "{name}-url" }}\n'
+
+
 @dataclass
 class Practice:
     """A project without vendors: its ledger says what a test wants to be found, its daemon is what a test makes up."""
@@ -351,6 +355,18 @@ def test_a_config_that_the_daemon_has_not_read_yet_is_warned_of(healthy: Practic
     ]
 
 
+def test_rules_and_channels_that_the_daemon_has_not_read_yet_are_named(healthy: Practice) -> None:
+    rule, channel = '[[rule]]\nname = "slow"\nkind = "too_long"\nlimit = "2h"', webhook("old")
+    healthy.configure(table("docs"), rule, channel)
+    healthy.runs_daemon()
+    alerts = '[alerts]\nflapping_after = 5\n[[owner]]\nname = "data"'
+    healthy.configure(table("docs"), rule.replace("2h", "3h"), webhook("new"), alerts)
+    healthy.secret("new-url", "https://hooks.example")
+    [(_, _, text, _)] = healthy.wrong()
+    changed = "[[owner]] has changed, [alerts] has changed, channel new is new, channel old is gone"
+    assert text == f"its config file was changed since: {changed}, rule slow has changed"
+
+
 def test_a_token_that_is_named_and_not_set_keeps_a_daemon_from_starting(
     healthy: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +377,23 @@ def test_a_token_that_is_named_and_not_set_keeps_a_daemon_from_starting(
     assert (severity, about) == ("problem", "daemon")
     assert text.startswith("sql_token: environment variable RUNLAKE_SQL_TOKEN is not set")
     healthy.runs_daemon()
+    assert healthy.wrong() == []
+
+
+def test_a_channel_that_lacks_what_it_needs_is_a_problem(healthy: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.configure(table("docs"), webhook("ops"))
+    healthy.secret("ops-url", "https://hooks.example/x", mode=0o604)
+    place = healthy.folder / "ops-url"
+    exposed = ("warning", "channel ops", f"url: any user of this machine may read {place}", f"chmod 600 {place}")
+    assert healthy.wrong() == [exposed]
+    place.unlink()
+    [(severity, about, text, todo)] = healthy.wrong()
+    assert (severity, about, todo) == ("problem", "channel ops", "then: runlake alerts test-channel ops")
+    assert f"cannot read the secret file {place}" in text
+    monkeypatch.delenv("OPS_URL", raising=False)
+    healthy.configure(table("docs"), webhook("ops").replace('file = "ops-url"', 'env = "OPS_URL"'))
+    assert [row[:2] for row in healthy.wrong()] == [("problem", "channel ops")]
+    healthy.runs_daemon()  # which may have what this shell lacks
     assert healthy.wrong() == []
 
 

@@ -123,13 +123,13 @@ def test_check_names_what_each_source_can_be_asked_and_what_it_will_cost(
     configure(project, vendors.table("clarifeye", project, more='every = "10m"'), vendors.table("clerk", project))
     done = runlake("check", "--format", "json")
     assert done.code == 0
-    clarifeye, clerk = done.json()
+    clarifeye, clerk, *_ = done.json()
     assert clarifeye["result"], clerk["result"] == ("ok", "ok")
     assert clarifeye["requests_per_hour"] == 6 * clarifeye["lists"] == 12
     assert clerk["requests_per_hour"] == 12 * clerk["lists"] == 36
     assert clerk["checked"] == ["access", "lists", "run", "details"]
     runlake("sync")
-    _, clerk = runlake("check", "--format", "json").json()
+    _, clerk, *_ = runlake("check", "--format", "json").json()
     assert clerk["requests_per_hour"] > 36  # now it knows of new runs and open ones
 
 
@@ -151,7 +151,7 @@ def test_check_names_the_endpoint_that_fails(project: Path, vendors: Vendors, ru
     done = runlake("check")
     assert done.code == 1
     assert re.search(r"^runlake: source clarifeye: GET /clarifeye/projects/not-mine/\S+: HTTP 404", done.err, re.M)
-    assert [line.split()[:2] for line in done.out.splitlines()[1:]] == [["clarifeye", "failed"], ["truestate", "ok"]]
+    assert [line.split()[:2] for line in done.out.splitlines()[1:3]] == [["clarifeye", "failed"], ["truestate", "ok"]]
 
 
 def test_check_names_an_unreachable_host_and_an_unset_secret(project: Path, vendors: Vendors) -> None:
@@ -166,6 +166,40 @@ def test_check_names_an_unreachable_host_and_an_unset_secret(project: Path, vend
         r"^runlake: source clarifeye: cannot reach http://127\.0\.0\.1:9: .* \(asked: GET /\S+\)$", done.err, re.M
     )
     assert "runlake: source truestate: environment variable NO_SUCH_KEY is not set" in done.err
+
+
+def test_check_lists_the_rules_in_force_and_whether_channels_have_what_they_need(
+    project: Path, vendors: Vendors, runlake: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, rule = vendors.table("clerk", project), '[[rule]]\nname = "late"\nkind = "missing"\nsources = ["cl*"]\n'
+    configure(project, source, rule)
+    done = runlake("check")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        0,
+        "nobody is told of alerts: there is no [[channel]] in the config",
+    )
+    late = [line.split() for line in done.out.splitlines() if line.startswith("late")]
+    assert late == [["late", "missing", "critical", "0s", "cl*", "all"]]
+
+    monkeypatch.delenv("PAGER_KEY", raising=False)
+    (project / "ops-url").write_text("https://hooks.example/hunter2\n")
+    channels = (
+        '[[channel]]\nname = "ops"\nkind = "webhook"\nurl = { file = "ops-url" }\nrules = ["late"]\n'
+        '[[channel]]\nname = "pager"\nkind = "pagerduty"\nrouting_key = { env = "PAGER_KEY" }\n'
+    )
+    configure(project, source, rule, channels)
+    done = runlake("check", "--format", "json")
+    assert done.code == 1 and "hunter2" not in done.out + done.err
+    assert "runlake: channel pager: environment variable PAGER_KEY is not set" in done.err
+    rows = done.json()
+    assert [row["source"] for row in rows if row["source"]] == ["clerk"]
+    assert {row["rule"]: row["kind"] for row in rows if row["rule"]}["late"] == "missing"
+    assert [(row["channel"], row["result"], row["rules"]) for row in rows if row["channel"]] == [
+        ("ops", "ok", "late"),
+        ("pager", "failed", "all"),
+    ]
+    one = runlake("check", "clerk", "--format", "json")
+    assert (one.code, len(one.json())) == (0, 1)
 
 
 def test_check_asks_a_handful_of_requests(project: Path, vendors: Vendors, runlake: Command) -> None:

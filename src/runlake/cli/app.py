@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from runlake import __version__
-from runlake.cli import DONE, SOURCE_FAILED
 from runlake.cli.alerts.app import alerts_app
 from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
 from runlake.cli.show import Format, SqlFormat

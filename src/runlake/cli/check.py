@@ -1,16 +1,21 @@
-"""What would go wrong with a source: its secrets, its vendor's reach, what the credentials may see, what it costs."""
+"""What would go wrong: with a source its secrets, its vendor's reach, what the credentials may see and what it costs;
+with a channel what it needs to be reached."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from runlake.cli import DONE, SOURCE_FAILED, show
 from runlake.cli.advice import advice
-from runlake.config import Source
+from runlake.cli.show import Format
+from runlake.config import Config, Source
+from runlake.config.spans import span_text
 from runlake.connector import AnyConnector, Feed, can
 from runlake.errors import ConfigError, RunlakeError
 from runlake.http import HttpLimits, VendorHttp, asked
@@ -19,6 +24,8 @@ from runlake.store.query import Reader
 from runlake.sync import Network, utc_now
 
 COLUMNS = ("source", "result", "lists", "open_runs", "requests_per_hour", "checked")
+RULES = ("rule", "kind", "severity", "for", "sources", "pipelines")
+CHANNELS = ("channel", "kind", "result", "severity", "rules", "owners")
 
 IMPATIENT = HttpLimits(timeout_s=15, connect_timeout_s=5, attempts=2, retry_for_s=20, patience_s=5)
 """Someone is waiting at the terminal."""
@@ -141,3 +148,63 @@ def load(reader: Reader) -> dict[str, Known]:
     ):
         known.setdefault(row["source"], Known()).new_runs_per_hour = row["per_hour"]
     return known
+
+
+def tell(config: Config, found: Sequence[Checked], format_: Format, *, alerting: bool) -> int:
+    """Shows what was found; with `alerting` also the rules in force, and of each channel whether what it needs is
+    there: none is sent anything. Returns the exit code."""
+    rules = _rules(config) if alerting else []
+    channels = _channels(config) if alerting else []
+    if format_ is Format.JSON:
+        every = [*COLUMNS, "error", "todo", *(name for name in (*RULES, *CHANNELS) if alerting)]
+        columns = list(dict.fromkeys(every))
+        rows = [*(asdict(each) for each in found), *rules, *channels]
+        show.json_rows(columns, [[row.get(name) for name in columns] for row in rows])
+    else:
+        show.table(COLUMNS, [each.row() for each in found])
+        for columns, rows in ((RULES, rules), (CHANNELS, channels)):
+            if rows:
+                sys.stdout.write("\n")
+                show.table(columns, [[row[name] for name in columns] for row in rows])
+    for each in found:
+        if each.error:
+            show.problem(f"source {each.source}: {each.error}")
+        if each.todo:
+            show.note(f"  {each.todo}")
+    for row in channels:
+        if row["error"]:
+            show.problem(f"channel {row['channel']}: {row['error']}")
+    if alerting and not channels:
+        show.note("nobody is told of alerts: there is no [[channel]] in the config")
+    return SOURCE_FAILED if any(each.error for each in found) or any(row["error"] for row in channels) else DONE
+
+
+def _rules(config: Config) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": rule.name,
+            "kind": rule.kind,
+            "severity": rule.told_as.value,
+            "for": span_text(rule.holds_for),
+            "sources": ", ".join(rule.sources) or "all",
+            "pipelines": ", ".join(rule.pipelines) or "all",
+        }
+        for rule in config.rules
+    ]
+
+
+def _channels(config: Config) -> list[dict[str, Any]]:
+    from runlake.alerts.channels import problem  # noqa: PLC0415 (their libraries, for those who have one)
+
+    return [
+        {
+            "channel": channel.name,
+            "kind": channel.kind,
+            "result": "failed" if (error := problem(channel)) else "ok",
+            "severity": channel.severity.value,
+            "rules": ", ".join(channel.rules) or "all",
+            "owners": ", ".join(channel.owners) or "all",
+            "error": error,
+        }
+        for channel in config.channel
+    ]

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from runlake.cli import DONE, SOURCE_FAILED, show
-from runlake.cli.doctor import copy, ledger, polling, sources
+from runlake.cli.doctor import channels, copy, ledger, polling, sources
 from runlake.cli.doctor.finding import Finding, Severity, fine, problem
 from runlake.cli.running import running
 from runlake.cli.show import Format
@@ -51,6 +51,7 @@ def examine(path: Path, config: Config, now: datetime) -> list[Finding]:
     else:
         found += copy.none_yet(config.database, daemon)
     found += polling.findings(path, config, daemon, behind=sources.behind(config.source, health, now))
+    found += channels.findings(config.channel, daemon)
     of_sources = sources.findings(config.source, health, daemon, now)
     if config.source and not any(each.wrong for each in of_sources):
         of_sources.append(fine("sources", f"{len(config.source)} of {len(config.source)} are seen"))

@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`about` is `ledger`, `daemon`, `published copy`, `clock`, or a source's name."""
+    """`about` is `ledger`, `daemon`, `published copy`, `clock`, `channel NAME`, or a source's name."""
 
     severity: Severity
     about: str

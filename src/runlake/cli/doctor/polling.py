@@ -11,6 +11,7 @@ from runlake.cli import show
 from runlake.cli.doctor.finding import Finding, fine, problem, some, warning
 from runlake.cli.running import Running
 from runlake.config import Config, load
+from runlake.config.changes import alerting_changes
 from runlake.errors import ConfigError
 from runlake.secret import secrets_of
 
@@ -78,6 +79,7 @@ def _reloaded(ran: dict[str, Any], written: dict[str, Any]) -> list[Finding]:
     changes = [f"{name} is new" for name in after.keys() - before.keys()]
     changes += [f"{name} is gone" for name in before.keys() - after.keys()]
     changes += [f"{name} has changed" for name in after.keys() & before.keys() if after[name] != before[name]]
+    changes += alerting_changes(ran, written)
     settled = [written["daemon"]["listen"], written["database"]] != [ran["daemon"]["listen"], ran["database"]]
     if settled:
         changes.append("`listen` or `database` has changed")

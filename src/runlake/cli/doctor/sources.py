@@ -12,7 +12,7 @@ from runlake.cli.doctor.finding import Finding, length, problem, some, warning
 from runlake.cli.running import Running
 from runlake.config import Source
 from runlake.errors import ConfigError
-from runlake.secret import expiries
+from runlake.secret import Secret, expiries
 from runlake.store.query import Reader
 
 Health = dict[str, Any]
@@ -109,6 +109,12 @@ def in_the_ledger(sources: Sequence[Source], reader: Reader, health: Sequence[He
     return warnings
 
 
+def exposed(about: str, key: str, secret: Secret) -> Iterator[Finding]:
+    if secret.everybody_may_read:
+        where = secret.place.removeprefix("file ")
+        yield warning(about, f"{key}: any user of this machine may read {where}", f"chmod 600 {where}")
+
+
 def _secrets(source: Source, row: Health | None, daemon: Running | None, now: datetime) -> Iterator[Finding]:
     secrets = source.secrets()
     planned = daemon.sources.get(source.name) if daemon is not None else None
@@ -122,9 +128,7 @@ def _secrets(source: Source, row: Health | None, daemon: Running | None, now: da
                 yield problem(source.name, f"{key}: {error}")
             elif secret.place.startswith("file "):
                 yield warning(source.name, f"{key}: {error}", "the daemon reads it anew for each sync")
-        if secret.everybody_may_read:
-            where = secret.place.removeprefix("file ")
-            yield warning(source.name, f"{key}: any user of this machine may read {where}", f"chmod 600 {where}")
+        yield from exposed(source.name, key, secret)
         if (at := ends.get(key)) is not None and at < now + SOON:
             renew = f"renew {key} ({secret.place})"
             if planned is not None and secret.place.startswith("env "):

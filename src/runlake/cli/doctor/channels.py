@@ -1,0 +1,23 @@
+"""Each channel: whether what it needs to be reached is there. None is sent anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from runlake.alerts.channels import problem as unreachable
+from runlake.cli.doctor.finding import Finding, problem
+from runlake.cli.doctor.sources import exposed
+from runlake.cli.running import Running
+from runlake.config.alerting import AnyChannel
+from runlake.secret import secrets_of
+
+
+def findings(channels: Sequence[AnyChannel], daemon: Running | None) -> Iterator[Finding]:
+    for channel in channels:
+        about, secrets = f"channel {channel.name}", secrets_of(channel)
+        for key, secret in secrets.items():
+            yield from exposed(about, key, secret)
+        if daemon is not None and any(secret.place.startswith("env ") for secret in secrets.values()):
+            continue  # it may have variables that this shell lacks
+        if (wrong := unreachable(channel)) is not None:
+            yield problem(about, wrong, f"then: runlake alerts test-channel {channel.name}")
