@@ -39,13 +39,13 @@ def test_sources_come_change_and_go_and_a_bad_file_changes_nothing(account: Acco
     assert daemon.control("GET", "/status").json()["sources"].keys() == {"clerk", "esper"}
     assert not (folder / "other.duckdb").exists()
 
-    configure(folder, esper.replace('"1s"', '"2s"'))
+    configure(folder, esper.replace('"1s"', '"2s"'), '[[rule]]\nname = "slow"\nkind = "too_long"\n')
     daemon.process.send_signal(signal.SIGHUP)
     changes = daemon.wait_for("config.reloaded", times=2)["changes"]
-    assert changes == ["clerk is polled no more; its history stays", "esper has changed"]
+    assert changes == ["clerk is polled no more; its history stays", "esper has changed", "rule slow is new"]
     assert daemon.control("GET", "/status").json()["sources"].keys() == {"esper"}
     done = run("reload", cwd=folder)
-    assert (done.code, done.out, done.err) == (0, "", "the sources are as they were\n")
+    assert (done.code, done.out, done.err) == (0, "", "all is as it was\n")
     assert daemon.control("POST", "/sync", json={"source": "clerk"}).status_code == 409
     assert daemon.end()[0] == 0
     assert {source for (source,) in daemon.published("SELECT DISTINCT source FROM runs")} == {"clerk", "esper"}

@@ -233,7 +233,7 @@ def test_a_reload_of_a_bad_file_is_one_line_and_the_daemon_goes_on(
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         configure(here, ANYWHERE, table)
         same = runlake("reload")
-        assert (same.code, same.out, same.err) == (0, "", "the sources are as they were\n")
+        assert (same.code, same.out, same.err) == (0, "", "all is as it was\n")
     gone = runlake("reload")
     assert (gone.code, "no daemon runs on ledger.duckdb" in gone.err) == (2, True)
 

@@ -135,4 +135,4 @@ def reload(path: Path) -> None:
     for change in changes:
         sys.stdout.write(f"{show.clean(change)}\n")
     if not changes:
-        show.note("the sources are as they were")
+        show.note("all is as it was")

@@ -20,6 +20,7 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from runlake.config import Config, load
+from runlake.config.changes import alerting_changes
 from runlake.daemon.alerting import Alerting
 from runlake.daemon.cadence import SOON
 from runlake.daemon.chores import Chores
@@ -148,6 +149,7 @@ class Daemon:
             notify("READY=1")
         before = {source.name: source for source in self.config.source}
         after = {source.name: source for source in config.source}
+        of_alerting = alerting_changes(self.config.model_dump(mode="json"), config.model_dump(mode="json"))
         self.config = config
         changes = []
         for name in sorted(before.keys() - after.keys()):
@@ -164,6 +166,7 @@ class Daemon:
                 changes.append(f"{name} has changed")
                 if source.history > before[name].history:
                     changes.append(f"{name}: a longer `history` fetches nothing by itself; runlake backfill does")
+        changes += of_alerting
         self.chores.begin()
         self.alerting.begin()
         log.info("config.reloaded", changes=changes)
