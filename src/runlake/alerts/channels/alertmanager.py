@@ -3,8 +3,10 @@
 An alert there is its labels: the same labels again are the same alert, so a message may arrive twice. That is why only
 what stays as it is through an episode is a label, and all else an annotation. What is sent without an end is over there
 after `resolve_timeout` (5 minutes) unless it is sent again and again, as Prometheus does; we send once, and what we do
-not know to be over must not look so. Hence an end that is far off, and another that is past once it resolves.
-An Alertmanager that restarts knows nothing of what was sent before, until a rule's `repeat_every` sends it again.
+not know to be over must not look so. Hence an end that is far off, and another, past one once it resolves.
+
+One that restarts forgets what fires, without saying that it is over, and repeats it no more; the resolve is told all
+the same (both tried with 0.25). Where its repeats matter, a rule's `repeat_every` sends it again.
 """
 
 from __future__ import annotations

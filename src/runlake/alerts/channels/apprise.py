@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 30.0
 
-_ANSWER = re.compile(r"Response Details:|\w+( Error)? Exception:")
+_ANSWER = re.compile(r"(?:Response Details|\w+ Exception):\s*(?:b['\"])?(.*?)['\"]?", re.DOTALL)
+"""What was answered, or went wrong: Apprise says it to those who debug."""
+
 _KIND = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
 
@@ -45,8 +47,10 @@ def service(channel: Apprise) -> NotifyBase:
 
     several = apprise.Apprise(asset=_asset())
     if not several.add(channel.url.reveal()) or len(several) == 0:
-        text = f"what is at {channel.url.place} is no URL that Apprise knows: write it as its documentation says"
-        raise DeliveryError(text, again=False)
+        raise DeliveryError(
+            f"what is at {channel.url.place} is no URL that Apprise knows: write it as its documentation says",
+            again=False,
+        )
     if len(several.services) > 1:
         raise DeliveryError(f"{channel.url.place} has several URLs: write a channel for each", again=False)
     found = several[0]
@@ -89,8 +93,8 @@ def _why(result: AppriseResult, url: str) -> str:
     if result.status is apprise.AppriseResultStatus.TIMEOUT:
         return f"it was not done within {DEADLINE_S:g} s; it may arrive all the same"
     told = [each.message for each in result.logs() if each.level not in ("DEBUG", "INFO")]
-    # What was answered is said only to those who debug.
-    told += [each.message.split(":", 1)[1] for each in result.logs() if _ANSWER.match(each.message)]
+    answers = (_ANSWER.fullmatch(each.message) for each in result.logs())
+    told += [answer[1] for answer in answers if answer is not None and answer[1]]
     reason = clean(redact("; ".join(dict.fromkeys(told)), pieces(url)), 300)
     return reason or "it failed, and Apprise does not say why"
 
