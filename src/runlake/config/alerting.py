@@ -300,7 +300,7 @@ class Apprise(Channel):
     """Mail, Slack, Teams, Telegram and a hundred others, by an Apprise URL."""
 
     kind: Literal["apprise"]
-    url: Secret = Field(description="As Apprise documents it for the service, such as mailto://user:password@host.")
+    url: Secret = Field(description="As Apprise documents it for the service, such as mailtos://user:password@host.")
 
 
 class Webhook(Channel):
