@@ -6,6 +6,7 @@ What was seen is as of the published copy; what comes next is what a running dae
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ from runlake.cli.reading import as_of, published
 from runlake.cli.running import Running, running
 from runlake.cli.show import Format
 from runlake.config import Source
+from runlake.config.alerting import Severity
+from runlake.store.alerting import Alert
 from runlake.store.query import Reader
 
 COLUMNS = ("source", "last_sync", "outcome", "observed_through", "open", "unknown", "failures")
@@ -57,6 +60,8 @@ class Standing:
     notes: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    alerts: int = 0
+    """How many fire."""
     polled: bool = False
     next_sync: datetime | None = None
     next_in_zone: str | None = None
@@ -73,13 +78,16 @@ class Standing:
         return self.source, self.next_sync, self.next_reading, ", ".join(self.under_way) or None, waiting or None
 
 
-def standings(sources: Sequence[Source], reader: Reader | None, daemon: Running | None) -> list[Standing]:
+def standings(
+    sources: Sequence[Source], reader: Reader | None, daemon: Running | None, firing: Sequence[Alert]
+) -> list[Standing]:
     """One for each configured source. `reader=None`: nothing has been published yet."""
     health = {row["source"]: row for row in reader.read(_HEALTH)} if reader is not None else {}
     unmapped = reader.read(_UNMAPPED) if reader is not None else []
+    fire = Counter(alert.source for alert in firing)
     found = []
     for source in sources:
-        standing = Standing(source.name)
+        standing = Standing(source.name, alerts=fire[source.name])
         if (row := health.get(source.name)) is not None and row["last_sync_at"] is not None:
             standing.last_sync, standing.outcome = row["last_sync_at"], row["last_outcome"]
             standing.observed_through = row["observed_through"]
@@ -96,6 +104,10 @@ def standings(sources: Sequence[Source], reader: Reader | None, daemon: Running 
             _plan(standing, source, daemon)
         found.append(standing)
     return found
+
+
+def _firing(reader: Reader | None) -> list[Alert]:
+    return [alert for alert in reader.alerting().open_alerts() if alert.state == "firing"] if reader is not None else []
 
 
 def _plan(standing: Standing, source: Source, daemon: Running) -> None:
@@ -115,13 +127,14 @@ def _plan(standing: Standing, source: Source, daemon: Running) -> None:
 # --- for eyes and machines --------------------------------------------------------------------------------------------
 
 
-_DETAILS = ("error", "notes", "todo", "lines", *PLANS[1:], "next_in_zone", "down_since")
+_DETAILS = ("error", "notes", "todo", "lines", "alerts", *PLANS[1:], "next_in_zone", "down_since")
 
 
 def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
     daemon = running(database)
     with published(database) as reader:
-        found = standings(sources, reader, daemon)
+        firing = _firing(reader)
+        found = standings(sources, reader, daemon, firing)
         if format_ is Format.JSON:
             columns = [*COLUMNS, *_DETAILS]
             told = daemon.model_dump(exclude={"sources", "config"}) if daemon is not None else None
@@ -133,10 +146,20 @@ def status(database: Path, sources: Sequence[Source], format_: Format) -> None:
                 _tell_plans(daemon, found)
             for each in found:
                 _tell(each)
+            _tell_alerts(firing)
         if reader is None:
             show.note("nothing has been synced yet" + (": runlake sync" if daemon is None else ""))
         else:
             as_of(reader.freshness())
+
+
+def _tell_alerts(firing: Sequence[Alert]) -> None:
+    """Of all sources, and of none."""
+    if firing:
+        counts = Counter(alert.severity for alert in firing)
+        parts = [f"{counts[severity]} {severity}" for severity in reversed(Severity) if counts[severity]]
+        what = "1 alert fires" if len(firing) == 1 else f"{len(firing)} alerts fire"
+        sys.stdout.write(f"\n{what} ({', '.join(parts)}): runlake alerts list\n")
 
 
 def _tell_plans(daemon: Running, found: Sequence[Standing]) -> None:

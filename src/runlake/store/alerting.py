@@ -202,8 +202,8 @@ class AlertBooks:
         done = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
         for table in ("unjudged", "lookouts"):
             self._con.execute(
-                f"DELETE FROM rl.{table} USING {seen.ASKED} AS done "
-                f"WHERE {table}.source = done.source AND {table}.pipeline_id = done.pipeline_id",
+                f"DELETE FROM rl.{table} WHERE (source, pipeline_id) IN "
+                "(SELECT (unnest($sources::VARCHAR[]), unnest($pipelines::VARCHAR[])))",
                 done,
             )
         ahead = [(*key, look_at) for key, look_at in lookouts.items() if look_at is not None]
@@ -350,6 +350,16 @@ class AlertBooks:
             "SELECT min(retry_at) FROM rl.notifications WHERE delivered_at IS NULL AND dropped_at IS NULL"
         ).fetchall()
         return cast("datetime | None", retry_at)
+
+    def failing(self) -> list[tuple[str, datetime, str]]:
+        """The channels that have taken nothing since they did not take a message: which, the oldest that did not
+        arrive, and why the last did not."""
+        return self._con.execute(
+            "SELECT channel, min(created_at), arg_max(error, claimed_at) FROM rl.notifications "
+            "LEFT JOIN (SELECT channel, max(delivered_at) AS taken_at FROM rl.notifications GROUP BY channel) "
+            "USING (channel) WHERE error IS NOT NULL AND delivered_at IS NULL "
+            "AND (taken_at IS NULL OR claimed_at > taken_at) GROUP BY channel ORDER BY channel"
+        ).fetchall()
 
     def messages_since(self, channel: str, at: datetime) -> int:
         """How many messages were first or last sent on a channel since then."""

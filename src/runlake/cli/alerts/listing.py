@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import timedelta
+from typing import Any
 
 from runlake.alerts.holding import is_silenced
 from runlake.cli import show
@@ -48,7 +49,7 @@ def alerts(
             and (state is None or alert.state == state)
         ]
         _require_known(config, found, source, rule)
-        wanted.sort(key=lambda alert: (alert.state == "resolved", -Severity(alert.severity).rank, alert.since))
+        wanted.sort(key=_order)
         if format_ is Format.JSON:
             _write_json(view, wanted)
         elif wanted:
@@ -56,6 +57,11 @@ def alerts(
         else:
             asked = source is not None or rule is not None or state is not None
             sys.stdout.write("no such alert\n" if asked else "no alert is open\n" if not over else "no alert\n")
+
+
+def _order(alert: Alert) -> tuple[Any, ...]:
+    """What is over last; the most severe first, and of those what fires before what may yet."""
+    return (alert.state == "resolved", -Severity(alert.severity).rank, alert.state == "pending", alert.since)
 
 
 def _require_known(config: Config, found: Sequence[Alert], source: str | None, rule: str | None) -> None:

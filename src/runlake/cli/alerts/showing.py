@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 from runlake.cli import show
@@ -50,13 +51,19 @@ def _tell(view: Seen, story: Story, told: Sequence[Notification]) -> None:
     if told:
         show.table(_TOLD, [_row(each) for each in told])
     else:
-        _say("  nobody: no channel takes it" if alert.fired_at is not None else "  nobody: it has not fired")
+        _say(f"  nobody: {_why_nobody(alert)}")
     if holds := view.holds(alert):
         _say("\nWhat holds it back")
         for hold in holds:
             _say(f"  {hold_text(hold)}")
     if alert.state != "resolved" and alert.acked_at is None:
         show.note(f"runlake alerts ack {short(alert.alert_id)} says that somebody looks after it")
+
+
+def _why_nobody(alert: Alert) -> str:
+    if alert.fired_at is None:
+        return "it has not fired"
+    return "it comes and goes, so only the digest tells it" if alert.flapping else "no channel of the config takes it"
 
 
 def _say(text: str = "") -> None:
@@ -78,7 +85,7 @@ def _facts(view: Seen, story: Story) -> Iterator[tuple[str, str]]:
         yield "acked", f"{instant(alert.acked_at)} by {alert.acked_by}{f': {alert.ack_note}' if alert.ack_note else ''}"
     yield "owner", alert.owner or "nobody; [[owner]] in the config names one"
     if story.run_id is not None:
-        yield "run", f"{story.run_id} ({story.vendor_status}); runlake explain {alert.source} {story.run_id}"
+        yield "run", f"{story.run_id} ({story.vendor_status}); runlake explain {alert.source} {quote(story.run_id)}"
     if story.run_url is not None:
         yield "see", story.run_url
     if story.failed_step is not None:
@@ -86,7 +93,8 @@ def _facts(view: Seen, story: Story) -> Iterator[tuple[str, str]]:
     if story.error is not None:
         yield "error", story.error
     if alert.pipeline_id is not None:
-        yield "pipeline", f"{alert.pipeline_id}; runlake alerts explain {alert.pipeline_id} --source {alert.source}"
+        explain = f"runlake alerts explain {quote(alert.pipeline_id)} --source {alert.source}"
+        yield "pipeline", f"{alert.pipeline_id}; {explain}"
         yield "last success", instant(story.last_success_at) if story.last_success_at is not None else "none lately"
         yield "last 7 days", f"{story.failed_lately} of {story.ended_lately} runs failed"
     if story.observed_through is not None:
