@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from types import MappingProxyType
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from runlake.model import Outcome, RunStatus
 from runlake.store.books import rows
@@ -162,58 +165,68 @@ def pipelines(
     labels: bool,
 ) -> list[SeenPipeline]:
     """One for each of the keys whose source is known, in their order. `conditions`: by name, what `condition` takes."""
-    keys = [key for key in keys if key[0] in known]
+    keys = list(dict.fromkeys(key for key in keys if key[0] in known))
     if not keys:
         return []
     asked = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
-    listed = {(row[0], row[1]): (row[2], row[3]) for row in con.execute(_LISTED, asked).fetchall()}
+    listed = {place: (name, paused) for place, name, paused in con.execute(_LISTED, asked).fetchall()}
     extra = "".join(f", {condition(each)}" for each in conditions.values())
     query = _RUNS.format(labels="labels" if labels else "NULL", conditions=extra)
-    found: dict[Key, list[SeenRun]] = {key: [] for key in keys}
-    names: dict[Key, str] = {}
-    held = _Held(list(conditions))
-    # Instants come as numbers: DuckDB takes six times as long to make a datetime as Python does.
-    instant, statuses, none = _instant, _STATUSES, _NO_LABELS
-    for (
-        source, pipeline, name, key, run_id, attempt, status, word, created, observed, started, finished, duration,
-        trigger, read_by, read, vanished, its_labels, *holds,
-    ) in con.execute(query, {**asked, "since": now - WINDOW}).fetchall():  # fmt: skip
-        if name is not None:
-            names[source, pipeline] = name
-        found[source, pipeline].append(
-            SeenRun(
-                key,
-                run_id,
-                attempt,
-                statuses[status],
-                word,
-                instant(created / 1e6, UTC),
-                instant(observed / 1e6, UTC),
-                None if started is None else instant(started / 1e6, UTC),
-                None if finished is None else instant(finished / 1e6, UTC),
-                duration,
-                trigger,
-                read_by,
-                None if read is None else instant(read / 1e6, UTC),
-                vanished,
-                its_labels or none,
-                held[tuple(holds)],
-            )
-        )
-    unlisted = (None, None)
+    # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
+    table = con.sql(query, params={**asked, "since": now - WINDOW}).to_arrow_table()
+    runs, names = _runs(table, len(keys), list(conditions))
     return [
         SeenPipeline(
-            source=known[key[0]],
-            pipeline_id=key[1],
-            pipeline_name=listed.get(key, unlisted)[0] or names.get(key),
-            paused=bool(listed.get(key, unlisted)[1]),
-            runs=runs,
+            source=known[source],
+            pipeline_id=pipeline_id,
+            pipeline_name=listed.get(place, (None, None))[0] or names[place],
+            paused=bool(listed.get(place, (None, None))[1]),
+            runs=runs[place],
         )
-        for key, runs in found.items()
+        for place, (source, pipeline_id) in enumerate(keys)
     ]
 
 
-class _Held(dict[tuple[bool, ...], frozenset[str]]):
+def _runs(table: pa.Table, pipelines: int, conditions: Sequence[str]) -> tuple[list[list[SeenRun]], list[str | None]]:
+    """By the place of each pipeline, its runs and its name. Column by column, which takes half as long as rows."""
+    columns: list[list[Any]] = [column.to_pylist() for column in table.columns]
+    places, names, keys, ids, attempts, statuses, words, *rest = columns
+    created, observed, started, finished, durations, triggers, read_by, read, vanished, labels, *holds = rest
+    made = map(
+        SeenRun,
+        keys,
+        ids,
+        attempts,
+        map(_STATUSES.__getitem__, statuses),
+        words,
+        _instants(created),
+        _instants(observed),
+        _instants(started),
+        _instants(finished),
+        durations,
+        triggers,
+        read_by,
+        _instants(read),
+        vanished,
+        (dict(each) if each else _NO_LABELS for each in labels),
+        map(_Holds(conditions).__getitem__, zip(*holds, strict=True)) if holds else repeat(frozenset()),
+    )
+    runs: list[list[SeenRun]] = [[] for _ in range(pipelines)]
+    of: list[str | None] = [None] * pipelines
+    for place, name, run in zip(places, names, made, strict=True):
+        runs[place].append(run)
+        if name is not None:
+            of[place] = name
+    return runs, of
+
+
+def _instants(micros: Sequence[int | None]) -> list[Any]:
+    """DuckDB and Arrow take six times as long to make a datetime; right to the microsecond until 2242."""
+    instant = datetime.fromtimestamp
+    return [None if each is None else instant(each / 1e6, UTC) for each in micros]
+
+
+class _Holds(dict[tuple[bool, ...], frozenset[str]]):
     """The names of the conditions that hold, made once for each combination."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -225,7 +238,6 @@ class _Held(dict[tuple[bool, ...], frozenset[str]]):
         return self[holds]
 
 
-_instant = datetime.fromtimestamp  # right to the microsecond until 2242
 _STATUSES = {status.value: status for status in RunStatus}
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -234,21 +246,22 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 # As the view `source_health`: one look at narrow columns of all syncs finds the few rows to be read.
 _SOURCES = """
-WITH ended AS (SELECT * FROM rl.syncs WHERE kind = 'sync' AND outcome IN ('ok', 'partial', 'failed')),
-newest AS (
-  SELECT source, max(started_at) AS last_at, max(started_at) FILTER (outcome <> 'failed') AS answered_at
-  FROM ended GROUP BY source),
-failing AS (
-  SELECT e.source, min(e.started_at) AS failing_since, count(*) AS failures
-  FROM ended e JOIN newest n ON n.source = e.source AND e.started_at > coalesce(n.answered_at, '-infinity')
-  WHERE e.outcome = 'failed' GROUP BY e.source)
-SELECT s.source, s.vendor, s.observed_through, greatest(s.observed_through, n.answered_at) AS looked_at,
-       s.first_synced_at, n.last_at, l.outcome AS last_outcome, l.error_class, l.error, f.failing_since,
-       coalesce(f.failures, 0) AS failures
-FROM rl.sources s LEFT JOIN newest n USING (source) LEFT JOIN failing f USING (source)
-LEFT JOIN (SELECT e.source, e.outcome, e.error_class, e.error
-           FROM ended e JOIN newest n ON n.source = e.source AND n.last_at = e.started_at
-           QUALIFY row_number() OVER (PARTITION BY e.source ORDER BY e.finished_at DESC) = 1) l USING (source)
+WITH newest AS (
+  SELECT source, max(started_at) AS last_at,
+         coalesce(max(started_at) FILTER (outcome <> 'failed'), '-infinity') AS answered_at
+  FROM rl.syncs WHERE kind = 'sync' AND outcome IN ('ok', 'partial', 'failed') GROUP BY source),
+lately AS (
+  SELECT s.source, s.started_at, s.finished_at, s.outcome, s.error_class, s.error, n.last_at
+  FROM rl.syncs s JOIN newest n ON n.source = s.source AND s.started_at >= n.answered_at
+  WHERE s.kind = 'sync' AND s.outcome IN ('ok', 'partial', 'failed'))
+SELECT s.source, s.vendor, s.observed_through,
+       greatest(s.observed_through, nullif(n.answered_at, '-infinity')) AS looked_at, s.first_synced_at, n.last_at,
+       l.outcome AS last_outcome, l.error_class, l.error, f.failing_since, coalesce(f.failures, 0) AS failures
+FROM rl.sources s LEFT JOIN newest n USING (source)
+LEFT JOIN (FROM lately WHERE started_at = last_at
+           QUALIFY row_number() OVER (PARTITION BY source ORDER BY finished_at DESC) = 1) l USING (source)
+LEFT JOIN (SELECT source, min(started_at) AS failing_since, count(*) AS failures FROM lately
+           WHERE outcome = 'failed' GROUP BY source) f USING (source)
 ORDER BY s.source
 """
 
@@ -279,39 +292,41 @@ ANTI JOIN (FROM rl.runs WHERE created_date >= (SELECT min(day) - 1 FROM lacking)
 GROUP BY ALL ORDER BY ALL
 """
 
-ASKED = "(SELECT unnest($sources::VARCHAR[]) AS source, unnest($pipelines::VARCHAR[]) AS pipeline_id)"
-_LISTED = (
-    "SELECT source, pipeline_id, pipeline_name, paused FROM rl.pipelines "
-    f"SEMI JOIN {ASKED} AS asked USING (source, pipeline_id)"
-)
+_ASKED = """
+asked AS (
+  SELECT unnest($sources::VARCHAR[]) AS source, unnest($pipelines::VARCHAR[]) AS pipeline_id,
+         unnest(range(len($sources::VARCHAR[])))::INTEGER AS place)
+"""
+_LISTED = f"WITH {_ASKED} SELECT place, pipeline_name, paused FROM rl.pipelines JOIN asked USING (source, pipeline_id)"
 
 # How a failure was seen: by what first said the word that it has now, since it last had another.
 _RUNS = f"""
-WITH asked AS {ASKED},
+WITH {_ASKED},
 watched AS (
-  SELECT run_key, created_at, read_at FROM rl.watched SEMI JOIN asked USING (source, pipeline_id)
+  SELECT place, run_key, created_at, read_at FROM rl.watched JOIN asked USING (source, pipeline_id)
   WHERE created_at IS NOT NULL),
 recent AS (
-  SELECT *, row_number() OVER (PARTITION BY source, pipeline_id ORDER BY created_at DESC, attempt DESC, run_id DESC)
-            AS nth
-  FROM runs SEMI JOIN asked USING (source, pipeline_id) WHERE created_at >= $since),
-picked AS MATERIALIZED (
+  SELECT place, r.*,
+         row_number() OVER (PARTITION BY place ORDER BY created_at DESC, attempt DESC, run_id DESC) AS nth
+  FROM runs r JOIN asked USING (source, pipeline_id) WHERE created_at >= $since),
+picked AS (
   SELECT r.*, w.read_at FROM recent r LEFT JOIN watched w ON w.run_key = r.run_key
   WHERE r.nth <= {MOST_RUNS} OR w.run_key IS NOT NULL
-  UNION ALL
-  SELECT r.*, {MOST_RUNS} + 1 AS nth, w.read_at
+  UNION ALL BY NAME
+  SELECT w.place, r.*, {MOST_RUNS} + 1 AS nth, w.read_at
   FROM runs r JOIN (FROM watched WHERE created_at < $since) w ON w.run_key = r.run_key AND w.created_at = r.created_at),
 told AS (
   SELECT s.run_key, s.observed_at, s.read_by, s.vendor_status = p.vendor_status AS is_so,
          max(s.observed_at) FILTER (s.vendor_status <> p.vendor_status) OVER (PARTITION BY s.run_key) AS other_at
-  FROM rl.run_snapshots s JOIN (FROM picked WHERE outcome = 'failure') p ON p.run_key = s.run_key
+  FROM rl.run_snapshots s
+  JOIN (SELECT run_key, vendor_status FROM recent WHERE outcome = 'failure' AND nth <= {MOST_RUNS}) p USING (run_key)
   WHERE s.created_at >= $since),
 seen_by AS (
   SELECT run_key, arg_min(read_by, observed_at) AS read_by FROM told
   WHERE is_so AND observed_at > coalesce(other_at, '-infinity') GROUP BY run_key)
-SELECT source, pipeline_id, CASE WHEN nth = 1 THEN pipeline_name END, run_key::VARCHAR, run_id, attempt, status,
-       vendor_status, epoch_us(created_at), epoch_us(observed_at), epoch_us(started_at), epoch_us(finished_at),
-       duration_ms, trigger, seen_by.read_by, epoch_us(read_at), vanished_at IS NOT NULL, {{labels}}{{conditions}}
+SELECT place, CASE WHEN nth = 1 THEN pipeline_name END, run_key::VARCHAR, run_id, attempt, status, vendor_status,
+       epoch_us(created_at), epoch_us(observed_at), epoch_us(started_at), epoch_us(finished_at), duration_ms, trigger,
+       seen_by.read_by, epoch_us(read_at), vanished_at IS NOT NULL, {{labels}}{{conditions}}
 FROM picked LEFT JOIN seen_by USING (run_key)
-ORDER BY source, pipeline_id, created_at DESC, attempt DESC, run_id DESC
+ORDER BY place, created_at DESC, attempt DESC, run_id DESC
 """
