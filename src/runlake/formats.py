@@ -9,7 +9,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import IO, Any
@@ -58,9 +58,14 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 def json_rows(columns: Sequence[str], rows: Iterable[Row], out: IO[str]) -> None:
     """One array, one row a line."""
+    json_objects((dict(zip(columns, row, strict=True)) for row in rows), out)
+
+
+def json_objects(objects: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
+    """The same of what may have different keys."""
     before = "[\n  "
-    for row in rows:
-        out.write(before + json_text(dict(zip(columns, row, strict=True))))
+    for each in objects:
+        out.write(before + json_text(each))
         before = ",\n  "
     out.write("[]\n" if before == "[\n  " else "\n]\n")
 

@@ -44,7 +44,7 @@ def test_what_is_not_one_reading_select_is_refused(ledger: EmptyLedger, tmp_path
 
 @pytest.mark.parametrize(
     "text",
-    ["status = 'failed'", "labels['team'] = 'data' OR\nduration_ms > 60000", "run_id IN (SELECT run_id FROM failures)"],
+    ["status = 'failed'", "labels['team'] = 'data' OR\nduration_ms > 60000", "run_id::INTEGER > 7"],
 )
 def test_a_condition_is_one_expression(ledger: EmptyLedger, text: str) -> None:
     ledger.require_condition(text)
@@ -67,6 +67,9 @@ def test_a_condition_is_one_expression(ledger: EmptyLedger, text: str) -> None:
         ("attempts = 1", '"attempts" not found .* Candidate bindings: "attempt"'),
         ("attempt", "write a condition, which is true or false"),
         ("COLUMNS(*) IS NULL", "write a condition, which is true or false"),
+        ("run_id IN (SELECT run_id FROM failures)", "write a condition without a subquery"),
+        ("random() < 0.5", "write a condition without a subquery, and without chance"),
+        ("runs.attempt = 1", "write one condition"),
         ("NULL", "write a condition, which is true or false"),
         ("", "write one condition"),
     ],

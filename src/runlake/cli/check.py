@@ -18,6 +18,7 @@ from runlake.config import Config, Source
 from runlake.config.spans import span_text
 from runlake.connector import AnyConnector, Feed, can
 from runlake.errors import ConfigError, RunlakeError
+from runlake.formats import json_objects
 from runlake.http import HttpLimits, VendorHttp, asked
 from runlake.model import Pipeline, Run
 from runlake.store.query import Reader
@@ -156,10 +157,7 @@ def tell(config: Config, found: Sequence[Checked], format_: Format, *, alerting:
     rules = _rules(config) if alerting else []
     channels = _channels(config) if alerting else []
     if format_ is Format.JSON:
-        every = [*COLUMNS, "error", "todo", *(name for name in (*RULES, *CHANNELS) if alerting)]
-        columns = list(dict.fromkeys(every))
-        rows = [*(asdict(each) for each in found), *rules, *channels]
-        show.json_rows(columns, [[row.get(name) for name in columns] for row in rows])
+        json_objects([*map(asdict, found), *rules, *channels], sys.stdout)
     else:
         show.table(COLUMNS, [each.row() for each in found])
         for columns, rows in ((RULES, rules), (CHANNELS, channels)):

@@ -54,14 +54,14 @@ def _require_matches(where: str, what: str, patterns: Iterable[str], known: Sequ
 
 def _check_sql(rules: Sequence[AnyRule]) -> None:
     """Asks DuckDB about the SQL of rules, where there is any: it takes 0.1 s."""
-    conditions = [(rule.name, rule.where) for rule in rules if isinstance(rule, RunRule) and rule.where is not None]
+    conditions = {rule.where: rule.name for rule in rules if isinstance(rule, RunRule) and rule.where is not None}
     queries = [rule for rule in rules if isinstance(rule, Sql)]
     if not conditions and not queries:
         return
     from runlake.store.describing import EmptyLedger  # noqa: PLC0415 (DuckDB, for those who write SQL)
 
     with EmptyLedger() as ledger:
-        for name, where in conditions:
+        for where, name in conditions.items():
             with _one_line(f"rule {name}: where"):
                 ledger.require_condition(where)
         for rule in queries:

@@ -10,6 +10,7 @@ from runlake.errors import ConfigError
 from runlake.store.database import migrate
 from runlake.store.published import CONFINED
 from runlake.store.query import one_statement, telling
+from runlake.store.seen import condition
 
 
 class EmptyLedger:
@@ -40,15 +41,19 @@ class EmptyLedger:
         return [(name, type_) for name, type_, *_ in found]
 
     def require_condition(self, text: str) -> None:
-        """Raises ConfigError unless `text` is one condition on the columns of `runs`.
+        """Raises ConfigError unless `text` is one condition on the columns of `runs`, which `seen.condition` takes.
 
         What can stand both behind a WHERE and, on the same line, between brackets is one expression: nothing in it ends
-        either, such as `1=1) OR (1=1` or a comment.
+        either, such as `1=1) OR (1=1` or a comment. Columns come without the view's name, which they do not have there.
         """
         try:
-            self.describe(f"SELECT run_key FROM runs WHERE {text}")
-            columns = self.describe(f"SELECT ({text}) FROM runs")
+            self.describe(f"SELECT run_key FROM runs AS picked WHERE {text}")
+            columns = self.describe(f"SELECT ({text}) FROM runs AS picked")
         except ConfigError as error:
             raise ConfigError(f"write one condition on the columns of `runs`: {error}") from None
         if [type_ for _, type_ in columns] != ["BOOLEAN"]:
             raise ConfigError("write a condition, which is true or false, such as: duration_ms > 60000")
+        try:
+            self.describe(f"SELECT {condition(text)} FROM runs")
+        except ConfigError:  # what TRY does not take
+            raise ConfigError("write a condition without a subquery, and without chance such as random()") from None
