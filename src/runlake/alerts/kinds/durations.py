@@ -18,11 +18,12 @@ from math import ceil
 from typing import Any
 
 from runlake.alerts.kinds.finding import end_of, finding
+from runlake.alerts.kinds.results import SUCCEEDED
 from runlake.alerts.scope import counted
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import TooLong, TooShort
 from runlake.formats import lasting
-from runlake.model import Outcome, RunStatus
+from runlake.model import RunStatus
 from runlake.store.alerting import Alert, SeenPipeline, SeenRun
 
 _UNDER_WAY = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
@@ -40,10 +41,10 @@ class _Bound:
 def judge_too_long(rule: TooLong, pipeline: SeenPipeline, *, since: datetime, episode: Alert | None) -> Judgement:
     runs = counted(rule, pipeline.runs)
     under_way = [run for run in runs if run.status in _UNDER_WAY]
-    started = [*under_way, *(run for run in runs if run.duration_ms is not None and run.outcome is not None)]
+    started = [*under_way, *(run for run in runs if run.duration_ms is not None and run.status.is_final)]
     newest = max(started, key=_begin, default=None)
     candidates = list(under_way)
-    if newest is not None and newest.outcome is Outcome.SUCCESS and end_of(newest) >= since:
+    if newest is not None and newest.status in SUCCEEDED and end_of(newest) >= since:
         candidates.append(newest)
     bound = _longest(rule, runs, newest, episode)
     if isinstance(bound, str):
@@ -73,7 +74,7 @@ def judge_too_long(rule: TooLong, pipeline: SeenPipeline, *, since: datetime, ep
 
 
 def judge_too_short(rule: TooShort, pipeline: SeenPipeline, *, since: datetime) -> Judgement:
-    successes = [run for run in counted(rule, pipeline.runs) if run.outcome is Outcome.SUCCESS]
+    successes = [run for run in counted(rule, pipeline.runs) if run.status in SUCCEEDED]
     last = max((run for run in successes if end_of(run) >= since), key=end_of, default=None)
     if last is None or last.duration_ms is None:
         why = "no run has succeeded" if last is None else f"the vendor does not say how long run {last.run_id} took"
@@ -114,7 +115,7 @@ def _longest(rule: TooLong, runs: Iterable[SeenRun], newest: SeenRun | None, epi
     """The bound; or why there is none."""
     if rule.limit is not None:
         return _fixed(rule.limit, "more than")
-    lengths = _lengths((run for run in runs if run.outcome is Outcome.SUCCESS), without=newest)
+    lengths = _lengths((run for run in runs if run.status in SUCCEEDED), without=newest)
     if len(lengths) >= rule.min_runs:
         usual = _percentile(lengths, 0.95)
         length = max(rule.at_least, usual * rule.factor)
@@ -158,7 +159,7 @@ def _elapsed(run: SeenRun) -> timedelta:
 def _so_far(run: SeenRun) -> str:
     if run.outcome is None:
         return f"has been {run.status} for {lasting(_elapsed(run))}"
-    if run.outcome is Outcome.SUCCESS:
+    if run.status in SUCCEEDED:
         return f"took {_precise(_elapsed(run))}"
     return f"ended as {run.vendor_status} after {_precise(_elapsed(run))}"
 

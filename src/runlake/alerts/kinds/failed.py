@@ -14,11 +14,10 @@ from itertools import takewhile
 from typing import Any
 
 from runlake.alerts.kinds.finding import end_of, finding, some, told
-from runlake.alerts.kinds.results import Result, results
+from runlake.alerts.kinds.results import FAILED, SUCCEEDED, results
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import Failed
 from runlake.formats import instant
-from runlake.model import Outcome
 from runlake.store.alerting import Alert, SeenPipeline, SeenRun
 
 
@@ -56,20 +55,20 @@ class _Failure:
 
 def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Alert | None) -> Judgement:
     became = results(rule, pipeline)
-    said = [each.said for each in became.values() if each.said is not None]
-    successes = sorted((run for run in said if run.outcome is Outcome.SUCCESS), key=_created, reverse=True)
+    successes = [run for run in became.said if run.status in SUCCEEDED]
+    successes.sort(key=_created, reverse=True)
     failures = sorted(
         (
             run
-            for run in said
-            if run.outcome is Outcome.FAILURE
+            for run in became.said
+            if run.status in FAILED
             and run.read_by != "backfill"
             and end_of(run) >= since
             and _answer(run.created_at, end_of(run), successes) is None
         ),
         key=end_of,
     )
-    settled = [run for run in failures if not became[run.run_id].trying]
+    settled = [run for run in failures if run.run_id not in became.trying]
     facts: dict[str, Any] = {"failures": len(failures), "in_a_row": rule.in_a_row}
     if successes:
         facts["last_success"] = {"run_id": successes[0].run_id, "ended_at": instant(end_of(successes[0]))}
@@ -94,13 +93,13 @@ def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Ale
         )
     if began_with is None or episode is None:
         return finding(rule, pipeline, Verdict.OK, _well(rule, failures, successes, since), facts=facts)
-    result = became.get(began_with.run_id)
-    over = _over(began_with, pipeline, result, successes)
-    if over is None and episode.state == "pending" and result is not None and result.said is not None:
+    said = next((run for run in became.said if run.run_id == began_with.run_id), None)
+    over = _over(began_with, pipeline, said, successes)
+    if over is None and episode.state == "pending" and said is not None:
         over = _well(rule, failures, successes, since)  # others recovered before it was told
     if over is not None:
         return finding(rule, pipeline, Verdict.OK, over, facts=facts)
-    trying = result is not None and result.trying
+    trying = began_with.run_id in became.trying
     return finding(
         rule,
         pipeline,
@@ -113,10 +112,10 @@ def judge(rule: Failed, pipeline: SeenPipeline, *, since: datetime, episode: Ale
     )
 
 
-def _over(failure: _Failure, pipeline: SeenPipeline, became: Result | None, successes: Sequence[SeenRun]) -> str | None:
+def _over(failure: _Failure, pipeline: SeenPipeline, said: SeenRun | None, successes: Sequence[SeenRun]) -> str | None:
     """Why what an episode began with is over; None while it is not."""
-    if became is not None and became.said is not None and became.said.outcome is Outcome.SUCCESS:
-        return f"run {failure.run_id} was run again and succeeded at {told(end_of(became.said))}"
+    if said is not None and said.status in SUCCEEDED:
+        return f"run {failure.run_id} was run again and succeeded at {told(end_of(said))}"
     answer = _answer(failure.created_at, failure.ended_at, successes)
     if answer is not None:
         return f"run {answer.run_id} succeeded at {told(end_of(answer))}"
@@ -125,7 +124,7 @@ def _over(failure: _Failure, pipeline: SeenPipeline, became: Result | None, succ
         return None
     if now.vanished:
         return f"withdrawn: run {failure.run_id} is gone from the vendor"
-    if now.vendor_status == failure.vendor_status and now.outcome is not Outcome.FAILURE:
+    if now.vendor_status == failure.vendor_status and now.status not in FAILED:
         return f"withdrawn: {failure.vendor_status} is mapped to {now.status} now, which is no failure"
     return None
 

@@ -10,30 +10,27 @@ from __future__ import annotations
 from datetime import datetime
 
 from runlake.alerts.kinds.finding import end_of, finding, some
-from runlake.alerts.kinds.results import results
+from runlake.alerts.kinds.results import FAILED, results
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import FailureRate
 from runlake.formats import lasting
-from runlake.model import Outcome
 from runlake.store.alerting import Alert, SeenPipeline
 
 
 def judge(
     rule: FailureRate, pipeline: SeenPipeline, *, through: datetime, since: datetime, episode: Alert | None
 ) -> Judgement:
+    became = results(rule, pipeline)
     ended = sorted(
         (
-            result.said
-            for result in results(rule, pipeline).values()
-            if result.said is not None
-            and not result.trying
-            and result.said.read_by != "backfill"
-            and end_of(result.said) >= since
+            run
+            for run in became.said
+            if run.run_id not in became.trying and run.read_by != "backfill" and end_of(run) >= since
         ),
         key=end_of,
     )
     inside = [run for run in ended if through - rule.window < end_of(run) <= through]
-    failures = [run for run in inside if run.outcome is Outcome.FAILURE]
+    failures = [run for run in inside if run.status in FAILED]
     # Whatever enters or leaves the window moves the rate, a success no less than a failure.
     entering = [end_of(run) for run in ended if end_of(run) > through]
     leaving = [end_of(inside[0]) + rule.window] if inside else []

@@ -74,6 +74,8 @@ def judge(
 def _created(rule: Missing, pipeline: SeenPipeline) -> list[datetime]:
     """When each run's first attempt was created, the earliest first."""
     runs = counted(rule, pipeline.runs, vanished=True)
+    if not any(run.attempt > 1 for run in runs):
+        return sorted(run.created_at for run in runs)
     first: dict[str, datetime] = {}
     for run in runs:
         first[run.run_id] = min(run.created_at, first.get(run.run_id, run.created_at))

@@ -7,39 +7,42 @@ from dataclasses import dataclass
 
 from runlake.alerts.scope import counted
 from runlake.config.alerting import RunRule
-from runlake.model import Outcome
+from runlake.model import Outcome, RunStatus
 from runlake.store.alerting import SeenPipeline, SeenRun
 
-_TELLING = frozenset({Outcome.SUCCESS, Outcome.FAILURE})
+# Sets, since hundreds of thousands of runs are asked in one evaluation: twice as fast as their outcome.
+SUCCEEDED = frozenset(status for status in RunStatus if status.outcome is Outcome.SUCCESS)
+FAILED = frozenset(status for status in RunStatus if status.outcome is Outcome.FAILURE)
+_TELLING = SUCCEEDED | FAILED
+_OPEN = frozenset(status for status in RunStatus if status.outcome is None)
 
 
 @dataclass(slots=True)
-class Result:
-    """A run: `said` is the last attempt that succeeded or failed, if any did. One that was cancelled or skipped takes
-    nothing back. `trying` tells that a later attempt is open."""
+class Results:
+    """`said`: of each run, the last attempt that succeeded or failed, if any did; one that was cancelled or skipped
+    takes nothing back. `trying`: the ids of runs of which a later attempt, or the only one, is open."""
 
-    said: SeenRun | None
-    trying: bool
+    said: list[SeenRun]
+    trying: set[str]
 
 
-def results(rule: RunRule, pipeline: SeenPipeline) -> dict[str, Result]:
-    """By run id, the runs of which the rule looks at one attempt at least: a rerun belongs to its run, whoever asked
-    for it."""
+def results(rule: RunRule, pipeline: SeenPipeline) -> Results:
+    """Of the runs of which the rule looks at one attempt at least: a rerun belongs to its run, whoever asked for it."""
     looked_at = counted(rule, pipeline.runs)
     if not any(run.attempt > 1 for run in pipeline.runs):
-        return {run.run_id: _result([run]) for run in looked_at}
+        said = [run for run in looked_at if run.status in _TELLING]
+        return Results(said, {run.run_id for run in looked_at if run.status in _OPEN})
     mine = {run.run_id for run in looked_at}
     attempts: dict[str, list[SeenRun]] = defaultdict(list)
     for run in pipeline.runs:
         if run.run_id in mine and not run.vanished:
             attempts[run.run_id].append(run)
-    return {run_id: _result(sorted(each, key=lambda run: run.attempt)) for run_id, each in attempts.items()}
-
-
-def _result(attempts: list[SeenRun]) -> Result:
-    trying = False
-    for run in reversed(attempts):
-        if run.outcome in _TELLING:
-            return Result(run, trying)
-        trying = trying or run.outcome is None
-    return Result(None, trying)
+    found = Results([], set())
+    for each in attempts.values():
+        for run in sorted(each, key=lambda run: run.attempt, reverse=True):
+            if run.status in _TELLING:
+                found.said.append(run)
+                break
+            if run.status in _OPEN:
+                found.trying.add(run.run_id)
+    return found
