@@ -394,14 +394,12 @@ async def test_a_failed_message_is_tried_again_or_given_up(store: Store) -> None
     rows = [told(alert), told(None, "digest")]
     await store.alerting(lambda books: books.save_alerts([alert]))
     await store.alerting(lambda books: books.enqueue(rows))
-    assert await store.alerting(AlertBooks.next_retry) is None
     for number, row in enumerate(rows):
         message, retry_at = str(uuid4()), T0 + HOUR if number == 0 else None
         await store.alerting(partial(AlertBooks.claim, message_id=message, claimed=[row], at=T0))
         await store.alerting(partial(AlertBooks.failed, message_id=message, at=T0, error="refused", retry_at=retry_at))
     [(waiting, _)] = await store.alerting(AlertBooks.waiting)
     assert (waiting.event, waiting.error, waiting.retry_at) == ("open", "refused", T0 + HOUR)
-    assert await store.alerting(AlertBooks.next_retry) == T0 + HOUR
     assert await store.alerting(lambda books: books.told([alert.alert_id])) == {alert.alert_id: ["mail"]}
 
 

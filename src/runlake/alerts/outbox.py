@@ -43,18 +43,21 @@ class Delivered:
     next_at: datetime | None = None
     """When a message that waits may go out: it is to be tried again, or what holds it ends."""
 
+    def wait_for(self, at: datetime | None) -> None:
+        self.next_at = min((each for each in (self.next_at, at) if each is not None), default=None)
+
 
 async def deliver(store: Store, config: Config, now: Callable[[], datetime], send: Send = channels.send) -> Delivered:
     """Sends what is due, each channel's messages one after another. One at a time: what is claimed and not recorded is
     taken for left by a process that died. Raises StoreError."""
     done = Delivered()
-    claimed, waits_until = await store.alerting(partial(claim, config=config, now=now()))
+    claimed, done.next_at = await store.alerting(partial(claim, config=config, now=now()))
+    if not claimed:
+        return done
     by_channel: dict[str, list[Claimed]] = defaultdict(list)
     for each in claimed:
         by_channel[each.channel.name].append(each)
     await asyncio.gather(*(_send_all(store, each, now, send, done) for each in by_channel.values()))
-    retry_at = await store.alerting(AlertBooks.next_retry)
-    done.next_at = min((at for at in (waits_until, retry_at) if at is not None), default=None)
     return done
 
 
@@ -76,6 +79,7 @@ async def _send_all(
             )
             await store.alerting(failed)
             done.failures[each.channel.name] = str(error)
+            done.wait_for(retry_at)
         else:
             await store.alerting(partial(AlertBooks.delivered, message_id=each.message.message_id, at=now()))
             done.messages += 1
