@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import duckdb
 import pytest
 
 from alerts.receivers import Answer, Recorder, recording
 from runlake.config import load
-from runlake.model import Run, Step, run_key
+from runlake.model import Pipeline, Run, Step, run_key
 from runlake.store import Books, Store, Sync
 from runlake.store.alerting import Alert, AlertBooks, Notification
 from runlake.sync import utc_now
@@ -78,9 +79,9 @@ class Ledger:
         (self.folder / f"{name}-url").write_text(f"{self.recorder.url}{path}")
         return f'[[channel]]\nname = "{name}"\nkind = "webhook"\nurl = {{ file = "{name}-url" }}\n'
 
-    def synced(self, *runs: Run, source: str = "etl", at: datetime | None = None) -> None:
+    def synced(self, *runs: Run, source: str = "etl", listed: Sequence[Pipeline] = (), outcome: str = "ok") -> None:
         """Commits a good sync that has seen these, and publishes."""
-        began = at or utc_now()
+        began = utc_now()
 
         async def work() -> None:
             config = load(self.folder / "runlake.toml")
@@ -91,8 +92,8 @@ class Ledger:
                 for run in runs:
                     batch.add(run_key(source, run.ref), run, began, "list", "GET /runs")
                 row = Sync(sync_id=str(uuid4()), source=source, vendor=kind.name, kind="sync", started_at=began)
-                row.outcome, row.finished_at, row.observed_through = "ok", began, began
-                await store.commit(batch, Books(row))
+                row.outcome, row.finished_at, row.observed_through = outcome, began, began if outcome == "ok" else None
+                await store.commit(batch, Books(row, pipelines=list(listed)))
                 await store.publish(began)
 
         asyncio.run(work())
@@ -483,6 +484,41 @@ def test_explain_tells_what_each_rule_finds_and_from_what(ledger: Ledger, runlak
     assert found["source_unobservable"]["verdict"] == "ok"
     assert found["failed"]["facts"]
     assert (content["out_of_scope"], content["of_queries"]) == (["elsewhere"], ["empty"])
+
+
+def test_a_pipeline_that_has_not_run_lately_is_explained_too(ledger: Ledger, runlake: Command) -> None:
+    old = run("r0", "completed", NOW - 40 * DAY, pipeline_id="p/yearly", pipeline_name="yearly")
+    ledger.synced(old, listed=[Pipeline(pipeline_id="p/never", name="never run", paused=True)])
+    assert "\n  0 runs of the last 30 days; " in runlake("alerts", "explain", "yearly").out
+    assert runlake("alerts", "explain", "never run").out.startswith("etl/p/never (never run), paused at its vendor\n")
+
+
+def test_before_a_source_is_seen_in_full_its_runs_are_not_judged(ledger: Ledger, runlake: Command) -> None:
+    ledger.synced(run("r0", "failed", NOW - HOUR), outcome="partial")
+    out = runlake("alerts", "explain", "nightly").out
+    assert "source etl not yet seen in full" in out
+    assert re.search(r"^failed: not judged yet \(critical\)\n  etl was not yet seen in full$", out, re.M)
+
+
+def test_what_no_config_polls_is_judged_by_no_rule(ledger: Ledger, runlake: Command) -> None:
+    ledger.synced(run("r0", "failed", NOW - HOUR))
+    ledger.configure(SOURCE.format(name="chat"))
+    done = runlake("alerts", "explain", "nightly")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "source etl is in the ledger and in no config" in done.err
+
+
+def test_a_copy_that_an_older_runlake_made_is_said_to_be_one(ledger: Ledger, runlake: Command) -> None:
+    ledger.synced()
+    copy = duckdb.connect(str(ledger.folder / "ledger.published.duckdb"))
+    copy.execute("DROP TABLE rl.alerts CASCADE")
+    copy.close()
+    told = "an older runlake made the published copy; restart its daemon, or run: runlake sync"
+    done = runlake("alerts", "list")
+    assert (done.code, done.out, done.err) == (3, "", f"runlake: {told}\n")
+    status = runlake("status")
+    assert (status.code, told in status.err) == (0, True)
+    assert re.search(rf"^problem +published copy: {re.escape(told)}$", runlake("doctor").out, re.M)
 
 
 def test_a_name_that_several_pipelines_have_is_to_be_made_plain(ledger: Ledger, runlake: Command) -> None:

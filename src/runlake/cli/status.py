@@ -21,6 +21,7 @@ from runlake.cli.running import Running, running
 from runlake.cli.show import Format
 from runlake.config import Source
 from runlake.config.alerting import Severity
+from runlake.errors import StoreError
 from runlake.store.alerting import Alert
 from runlake.store.query import Reader
 
@@ -107,7 +108,11 @@ def standings(
 
 
 def _firing(reader: Reader | None) -> list[Alert]:
-    return [alert for alert in reader.alerting().open_alerts() if alert.state == "firing"] if reader is not None else []
+    try:
+        return [alert for alert in reader.alerting().open_alerts() if alert.state == "firing"] if reader else []
+    except StoreError as error:  # of a copy without alerts, which tells of the sources all the same
+        show.note(str(error))
+        return []
 
 
 def _plan(standing: Standing, source: Source, daemon: Running) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from runlake.errors import ConfigError, TooLarge
+from runlake.errors import ConfigError, StoreError, TooLarge
 from runlake.store.alerting import AlertBooks
 from runlake.store.books import rows
 from runlake.store.published import open_published
@@ -88,7 +88,10 @@ class Reader:
         return rows(self._con, query, values)
 
     def alerting(self) -> AlertBooks:
-        """What alerting sees of this copy; nothing can be written."""
+        """What alerting sees of this copy; nothing can be written. Raises StoreError where a runlake without alerts
+        made it."""
+        if not rows(self._con, "FROM duckdb_tables() WHERE schema_name = 'rl' AND table_name = 'alerts'"):
+            raise StoreError("an older runlake made the published copy; restart its daemon, or run: runlake sync")
         return AlertBooks(self._con)
 
     def ask(self, text: str) -> Answer:

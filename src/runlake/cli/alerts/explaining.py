@@ -148,7 +148,7 @@ def _tell_rule(finding: Finding) -> None:
     counts = f"; {finding.counts} of the runs count" if finding.counts is not None else ""
     _say(f"  the rule {stands}{counts}")
     for key, value in found.facts.items() if found is not None else ():
-        _say(f"  {key}: {fact(value)}")
+        _say(f"    {key}: {fact(value)}")
 
 
 def _say(text: str) -> None:

@@ -122,6 +122,8 @@ def told_as(row: Notification) -> tuple[str, datetime | None]:
 
 def fact(value: Any) -> str:
     """One of the inputs of a verdict, which are as JSON has them: instants in the reader's zone."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {fact(each)}" for name, each in value.items())
     if isinstance(value, str) and value[10:11] == "T":
         try:
             at = datetime.fromisoformat(value)
