@@ -39,6 +39,8 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
     """Decides of every row that waits: it goes out now, it waits on, or there is nothing to tell any more. Returns what
     goes out, and when what is held back may."""
     waiting = books.waiting()
+    if not waiting:
+        return [], None
     known = {channel.name: channel for channel in config.channel}
     unsent = {(row.alert_id, row.channel) for row, _ in waiting if row.event == Event.OPEN}
     untold = {(row.alert_id, row.channel) for row, _ in waiting if row.event == Event.OPEN and row.message_id is None}

@@ -199,6 +199,8 @@ class AlertBooks:
 
     def judged(self, keys: Sequence[Key], lookouts: Mapping[Key, datetime | None]) -> None:
         """Takes pipelines out of the queue, and says when to look at each again; None: when it changes."""
+        if not keys:
+            return
         done = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
         for table in ("unjudged", "lookouts"):
             self._con.execute(
@@ -245,6 +247,8 @@ class AlertBooks:
         return {(rule, key): count for rule, key, count in counts}
 
     def save_alerts(self, changed: Sequence[Alert]) -> None:
+        if not changed:
+            return
         ids = [alert.alert_id for alert in changed]
         self._con.execute("DELETE FROM rl.alerts WHERE alert_id IN (SELECT unnest(?::UUID[]))", [ids])
         facts = [json.dumps(alert.facts, ensure_ascii=False) for alert in changed]
@@ -363,6 +367,8 @@ class AlertBooks:
 
     def told(self, alert_ids: Sequence[str]) -> dict[str, list[str]]:
         """By alert, the channels on which it was, or is still to be, told as open."""
+        if not alert_ids:
+            return {}
         found = self._opened("dropped_at IS NULL", alert_ids, "list(DISTINCT channel ORDER BY channel)")
         return dict(found)
 
