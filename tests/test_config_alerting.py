@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runlake.config import Config, load
-from runlake.config.alerting import BUILT_IN
+from runlake.config.alerting import BUILT_IN, RunRule, Webhook
 from runlake.errors import ConfigError
 
 SOURCES = """
@@ -146,6 +146,12 @@ def test_keys_of_which_one_would_say_nothing_are_refused(tmp_path: Path, keys: s
 )
 def test_names_are_unique_and_patterns_match_something(tmp_path: Path, tables: str, told: str) -> None:
     assert refused(tmp_path, tables).startswith(told)
+
+
+def test_a_label_may_be_called_as_a_place_of_secrets_is(tmp_path: Path) -> None:
+    config = loaded(tmp_path, '[[rule]]\nkind = "failed"\nlabels = { file = "a*" }', HOOK.replace("env", "file"))
+    assert isinstance(config.rule[0], RunRule) and config.rule[0].labels == {"file": "a*"}
+    assert isinstance(config.channel[0], Webhook) and config.channel[0].url.place == f"file {tmp_path / 'U'}"
 
 
 def test_a_rule_that_is_switched_off_may_still_be_named(tmp_path: Path) -> None:

@@ -224,6 +224,10 @@ def load(path: Path) -> Config:
     return config.model_copy(update={"database": path.parent / config.database})
 
 
+_NO_SECRETS = ("labels", "statuses", "step_statuses")
+"""Tables whose keys are the vendors' words, of which `file` may be one."""
+
+
 def _anchored(data: Any, folder: Path) -> Any:
     """The same, with `{ file = "…" }` of secrets counted from the config's folder, wherever the command is given."""
     if isinstance(data, dict):
@@ -231,7 +235,7 @@ def _anchored(data: Any, folder: Path) -> Any:
             with suppress(RuntimeError):  # "~nobody/x": said when it is read
                 return {"file": str(folder / Path(data["file"]).expanduser())}
             return {"file": str(folder / data["file"])}
-        return {key: _anchored(value, folder) for key, value in data.items()}
+        return {key: value if key in _NO_SECRETS else _anchored(value, folder) for key, value in data.items()}
     return [_anchored(value, folder) for value in data] if isinstance(data, list) else data
 
 
