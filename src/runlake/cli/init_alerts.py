@@ -15,8 +15,8 @@ from runlake.config.spans import span_text
 
 _RULES = """\
 # {description}
-# A rule stands in for the built-in one of its kind; with `enabled = false` there is none. All rules have the keys of
-# the first one from `name` to `owner`, and all about runs those from `triggers` to `where`. In brackets: the severity
+# A rule stands in for the built-in one of its kind; with `enabled = false` there is none. Rules about runs have all
+# keys of the first one but its last, other rules those of them that mean something there. In brackets: the severity
 # and the `for` of rules of this kind.
 """
 
