@@ -348,6 +348,16 @@ class AlertBooks:
             [error, retry_at, at if retry_at is None else None, message_id],
         )
 
+    def failing(self) -> list[tuple[str, datetime, str]]:
+        """The channels that have taken nothing since they did not take a message: which, the oldest that did not
+        arrive, and why the last did not."""
+        return self._con.execute(
+            "SELECT channel, min(created_at), arg_max(error, claimed_at) FROM rl.notifications "
+            "LEFT JOIN (SELECT channel, max(delivered_at) AS taken_at FROM rl.notifications GROUP BY channel) "
+            "USING (channel) WHERE error IS NOT NULL AND delivered_at IS NULL "
+            "AND (taken_at IS NULL OR claimed_at > taken_at) GROUP BY channel ORDER BY channel"
+        ).fetchall()
+
     def messages_since(self, channel: str, at: datetime) -> int:
         """How many messages were first or last sent on a channel since then."""
         [(count,)] = self._con.execute(
