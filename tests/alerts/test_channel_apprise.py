@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -263,3 +265,9 @@ async def test_a_secret_that_is_not_there_is_waited_for(by_url: Made, monkeypatc
 
 def test_it_gets_every_event(by_url: Made) -> None:
     assert all(takes(by_url("json://localhost"), event) for event in Event)
+
+
+def test_it_is_loaded_only_where_it_is_needed() -> None:
+    script = "import sys, runlake.alerts.channels; print('apprise' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

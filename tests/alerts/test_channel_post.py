@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
@@ -133,6 +134,20 @@ async def test_an_endless_refusal_is_quoted_in_short(recorder: Recorder) -> None
     error = await refused(recorder.url)
     assert len(str(error)) < 250
     assert "\x1b" not in str(error)
+
+
+async def test_no_more_of_a_refusal_is_read_than_is_quoted() -> None:
+    """Else one that never ends would be held to be no answer at all."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000\r\n\r\n" + b"no " * 2000)
+        await reader.read()  # until the other side has had enough
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        error = await asyncio.wait_for(refused(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), 5)
+    assert "HTTP 400 (no no" in str(error)
 
 
 async def test_a_sign_of_life_says_in_words_why_it_failed(recorder: Recorder) -> None:

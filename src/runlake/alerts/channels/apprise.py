@@ -76,8 +76,8 @@ def _send(channel: Apprise, message: Message) -> None:
     if one.resolve_format(None) != form or len(body) > one.body_maxlen:
         body, form = text(message), apprise.NotifyFormat.TEXT
     result = apprise.Apprise(one, asset=_asset()).notify(
-        body=_encodable(body),
-        title=_encodable(title(message)),
+        body=body,
+        title=title(message),
         notify_type="success" if message.event is Event.RESOLVE else _KIND[message.severity],
         body_format=form,
         timeout=DEADLINE_S,
@@ -116,13 +116,4 @@ def _asset() -> AppriseAsset:
         image_url_logo="",
         http_redirects=False,
         storage_mode="memory",
-        interpret_emojis=False,
-        pgp_autogen=False,
-        pem_autogen=False,
-        async_mode=False,
-        service_timeout=DEADLINE_S,
     )
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -69,6 +69,9 @@ def _key(secret: Secret) -> bytes:
     if not written.startswith("whsec_"):
         return written.encode()
     try:
-        return base64.b64decode(written.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(written.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        raise DeliveryError(f"what follows whsec_ in {secret.place} is not Base64", again=False) from None
+        key = b""
+    if not key:
+        raise DeliveryError(f"what follows whsec_ in {secret.place} is not Base64", again=False)
+    return key
