@@ -106,15 +106,14 @@ class Episodes:
             )
         current = replace(
             episode,
-            severity=rule.told_as,
-            owner=owner,
             why=found.why,
             facts=found.facts,
             pipeline_name=found.pipeline_name or episode.pipeline_name,
             run_key=found.run_key or episode.run_key,
         )
-        if current.state == "pending":
+        if current.state == "pending":  # what has been told stays so: receivers know an alert by it
             current.since = found.since or current.since
+            current.severity, current.owner = rule.told_as, owner
         return current
 
     def _fire(self, episode: Alert, channels: Sequence[str]) -> None:
