@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alerts.seen import run
-from runlake.alerts.scope import counted, in_scope, matches, owner_of
+from runlake.alerts.scope import Scoped, counted, in_scope, matches, owner_of
 from runlake.config.alerting import Failed, Owner, Scope
 
 
@@ -60,6 +60,18 @@ def test_a_source_as_such_is_in_scope_where_no_pipelines_are_named() -> None:
     assert in_scope(Scope(sources=["etl"]), "etl")
     assert in_scope(Scope(pipelines=["!load"]), "etl")
     assert not in_scope(Scope(pipelines=["load"]), "etl")
+
+
+@pytest.mark.parametrize("source", ["prod-eu", "dev"])
+@pytest.mark.parametrize(("pipeline_id", "name"), [("42", "load"), ("7", "load-1"), ("7", None)])
+def test_many_scopes_together_answer_as_each_alone_in_their_order(
+    source: str, pipeline_id: str, name: str | None
+) -> None:
+    sources: list[list[str]] = [[], ["prod-*"], ["!prod-*"]]
+    pipelines: list[list[str]] = [["load*"], [], ["!42"], ["7", "x"], ["load*"]]
+    scopes = [Scope(sources=of, pipelines=named) for of in sources for named in pipelines]
+    found = Scoped(scopes).of(source, pipeline_id, name)
+    assert [id(each) for each in found] == [id(each) for each in scopes if in_scope(each, source, pipeline_id, name)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from runlake.alerts import kinds
 from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, holds_at
 from runlake.alerts.message import Event
 from runlake.alerts.routing import reaches
-from runlake.alerts.scope import in_scope, owner_of
+from runlake.alerts.scope import Scoped, in_scope, owner_of
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config import Config
 from runlake.config.alerting import AnyRule, AnyRunRule, Owner, RunRule, Sql
@@ -140,20 +140,19 @@ class _Evaluation:
         keys, self._unfinished = candidates[:PORTION], len(candidates) > PORTION
         conditions = {rule.where: rule.where for rule in rules if rule.where is not None}
         labels = any(rule.labels for rule in rules) or any(owner.labels for owner in self._config.owner)
-        lookouts: dict[tuple[str, str], datetime | None] = {}
+        scoped, lookouts = Scoped(rules), dict[tuple[str, str], datetime | None]()
         for pipeline in self._books.pipelines(seen, keys, self._now, conditions=conditions, labels=labels):
-            lookouts[pipeline.source.source, pipeline.pipeline_id] = self._pipeline(rules, pipeline)
+            its_rules = scoped.of(pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name)
+            lookouts[pipeline.source.source, pipeline.pipeline_id] = self._pipeline(its_rules, pipeline)
         self._books.judged(keys, lookouts)
         self._judged = frozenset(keys)
 
     def _pipeline(self, rules: Sequence[AnyRunRule], pipeline: SeenPipeline) -> datetime | None:
-        """When to look at it again."""
+        """Judges by the rules that it is in the scope of; returns when to look at it again."""
         first_synced_at = pipeline.source.first_synced_at
         assert first_synced_at is not None
         earliest: datetime | None = None
         for rule in rules:
-            if not in_scope(rule, pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name):
-                continue
             since = max(self._known[rule.name].since, first_synced_at)
             found = kinds.judge(rule, pipeline, since=since, episode=self._open.get((rule.name, pipeline.key)))
             self._step(rule, found, pipeline)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from runlake.config.alerting import Owner, RunRule, Scope
 from runlake.store.alerting import SeenRun
 
 _MAGIC = re.compile(r"[*?[]")
+
+S = TypeVar("S", bound=Scope)
 
 
 def matches(patterns: Sequence[str], *words: str | None) -> bool:
@@ -24,6 +28,28 @@ def in_scope(scope: Scope, source: str, pipeline_id: str | None = None, pipeline
     if scope.sources and not _compiled(tuple(scope.sources))((source,)):
         return False
     return not scope.pipelines or _compiled(tuple(scope.pipelines))((pipeline_id, pipeline_name))
+
+
+class Scoped(Generic[S]):
+    """Many things with a scope, asked for those of one pipeline after another. What several say in the same words is
+    tried once: each of a thousand rules for each of a thousand pipelines takes longer than judging them."""
+
+    def __init__(self, things: Sequence[S]) -> None:
+        self._things = things
+        self._by_source: dict[str, dict[tuple[str, ...], list[tuple[int, S]]]] = {}
+
+    def of(self, source: str, pipeline_id: str, pipeline_name: str | None) -> list[S]:
+        """Those that are about this pipeline (`in_scope`), in their order."""
+        if source not in self._by_source:
+            self._by_source[source] = defaultdict(list)
+            for place, thing in enumerate(self._things):
+                if matches(thing.sources, source):
+                    self._by_source[source][tuple(thing.pipelines)].append((place, thing))
+        found: list[tuple[int, S]] = []
+        for patterns, things in self._by_source[source].items():
+            if matches(patterns, pipeline_id, pipeline_name):
+                found += things
+        return [thing for _, thing in sorted(found, key=lambda each: each[0])]
 
 
 def counted(rule: RunRule, runs: Iterable[SeenRun], *, vanished: bool = False) -> list[SeenRun]:
