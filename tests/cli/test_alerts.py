@@ -23,6 +23,7 @@ from runlake.sync import utc_now
 from runlake.sync.intake import batch_for
 
 from .conftest import Command, configure
+from .conftest import run as run_command
 from .daemons import ANYWHERE, polling
 
 T = TypeVar("T")
@@ -389,6 +390,26 @@ def test_a_channel_that_does_not_answer_is_said_and_tried_again(ledger: Ledger, 
     assert "again at" in runlake("alerts", "show", open_alert["alert_id"]).out
 
 
+def test_a_channel_that_has_taken_another_message_since_is_well(ledger: Ledger, runlake: Command) -> None:
+    ledger.configure(ETL, ledger.channel(), ledger.channel("gone"))
+    (ledger.folder / "token").chmod(0o600)
+    ledger.synced()
+    sent: list[dict[str, Any]] = [
+        {"channel": "ops", "claimed_at": NOW - HOUR, "dropped_at": NOW - HOUR, "error": "HTTP 400"},
+        {"channel": "ops", "claimed_at": NOW - MINUTE, "delivered_at": NOW - MINUTE},
+        {"channel": "gone", "claimed_at": NOW - 2 * MINUTE, "retry_at": NOW + HOUR, "error": HOSTILE},
+        {"channel": "no more", "claimed_at": NOW - HOUR, "retry_at": NOW + HOUR, "error": "HTTP 500"},
+    ]
+    rows = [Notification(alert_id=str(uuid4()), event="open", created_at=NOW - HOUR, **facts) for facts in sent]
+    ledger.does(lambda books: books.enqueue(rows))
+    problems = [line for line in runlake("doctor").out.splitlines() if line.startswith("problem")]
+    assert len(problems) == 1
+    assert re.fullmatch(
+        r"problem +channel gone: no message has arrived since 20\S+ \d\d:\d\d XST: red line <b> → runlake alerts .*",
+        problems[0],
+    )
+
+
 def test_a_test_message_says_that_it_is_one_and_what_was_answered(ledger: Ledger, runlake: Command) -> None:
     ledger.configure(ETL, ledger.channel())
     done = runlake("alerts", "test-channel", "ops")
@@ -484,6 +505,36 @@ def test_explain_tells_what_each_rule_finds_and_from_what(ledger: Ledger, runlak
     assert found["source_unobservable"]["verdict"] == "ok"
     assert found["failed"]["facts"]
     assert (content["out_of_scope"], content["of_queries"]) == (["elsewhere"], ["empty"])
+
+
+def test_explain_says_when_what_is_pending_would_be_told(ledger: Ledger, runlake: Command) -> None:
+    ledger.configure(ETL, AT_ONCE.replace("0s", "1h"))
+    ledger.synced(run("r0", "completed", NOW - HOUR))
+    runlake("alerts", "evaluate")
+    ledger.synced(run("r1", "failed", ended_at := utc_now()))
+    runlake("alerts", "evaluate")
+    out = runlake("alerts", "explain", "nightly").out
+    assert re.search(r"^  alert [0-9a-f]{8}, pending since 20.*\n  told once seen through 20", out, re.M)
+    [failed] = [
+        row
+        for row in runlake("alerts", "explain", "nightly", "--format", "json").json()["rules"]
+        if row["rule"] == "failed"
+    ]
+    assert datetime.fromisoformat(failed["fires_at"]) == ended_at + HOUR
+    assert "critical, pending" in runlake("alerts", "list").out
+    [row] = runlake("alerts", "list", "--format", "json").json()
+    assert "nobody: it has not fired" in runlake("alerts", "show", row["alert_id"]).out
+
+
+def test_the_shell_completes_rules_and_channels(ledger: Ledger) -> None:
+    ledger.configure(ETL, '[[rule]]\nname = "nightly"\nkind = "failed"\n', ledger.channel())
+    for words, number, expected in (
+        ("runlake alerts silence --rule n", "4", {"nightly", "new_status_word"}),
+        ("runlake alerts test-channel ", "3", {"ops"}),
+        ("runlake alerts list --source ", "4", {"etl"}),
+    ):
+        env = {"_RUNLAKE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
+        assert set(run_command(cwd=ledger.folder, env=env).out.split()) == expected
 
 
 def test_a_pipeline_that_has_not_run_lately_is_explained_too(ledger: Ledger, runlake: Command) -> None:
