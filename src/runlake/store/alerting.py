@@ -23,6 +23,8 @@ from runlake.store.seen import (
     SeenRun,
     SeenSource,
     UnknownWord,
+    given,
+    of_pipelines,
 )
 from runlake.store.unjudged import unjudge
 
@@ -159,18 +161,15 @@ class AlertBooks:
     def candidates(self, known: Mapping[str, SeenSource]) -> list[Key]:
         """The pipelines to be judged now: those of known sources that have changed, or for which an instant to look at
         them again has come by their source's clock (`looked_at`)."""
-        clocks = {name: source.looked_at for name, source in known.items()}
-        return self._con.execute(
-            """
-            WITH clocks AS (
-              SELECT unnest($names::VARCHAR[]) AS source, unnest($clocks::TIMESTAMPTZ[]) AS looked_at)
-            SELECT source, pipeline_id FROM rl.unjudged SEMI JOIN clocks USING (source)
-            UNION
-            SELECT source, pipeline_id FROM rl.lookouts JOIN clocks USING (source) WHERE look_at <= looked_at
-            ORDER BY ALL
-            """,
-            {"names": list(clocks), "clocks": list(clocks.values())},
-        ).fetchall()
+        if not known:
+            return []
+        clocks = [source.looked_at for source in known.values()]
+        with given(self._con, "known", source=list(known), looked_at=pa.array(clocks, pa.timestamp("us", tz="UTC"))):
+            return self._con.execute(
+                "SELECT source, pipeline_id FROM rl.unjudged SEMI JOIN known USING (source) UNION "
+                "SELECT source, pipeline_id FROM rl.lookouts JOIN known USING (source) WHERE look_at <= looked_at "
+                "ORDER BY ALL"
+            ).fetchall()
 
     def pipelines(
         self,
@@ -201,13 +200,13 @@ class AlertBooks:
         """Takes pipelines out of the queue, and says when to look at each again; None: when it changes."""
         if not keys:
             return
-        done = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
-        for table in ("unjudged", "lookouts"):
-            self._con.execute(
-                f"DELETE FROM rl.{table} WHERE (source, pipeline_id) IN "
-                "(SELECT (unnest($sources::VARCHAR[]), unnest($pipelines::VARCHAR[])))",
-                done,
-            )
+        if keys:
+            with given(self._con, "done", **of_pipelines(keys)):
+                for table in ("unjudged", "lookouts"):
+                    self._con.execute(
+                        f"DELETE FROM rl.{table} t USING done d "
+                        "WHERE t.source = d.source AND t.pipeline_id = d.pipeline_id"
+                    )
         ahead = [(*key, look_at) for key, look_at in lookouts.items() if look_at is not None]
         names = ("source", "pipeline_id", "look_at")
         self._insert("lookouts", [dict(zip(names, row, strict=True)) for row in ahead])
@@ -249,8 +248,10 @@ class AlertBooks:
     def save_alerts(self, changed: Sequence[Alert]) -> None:
         if not changed:
             return
-        ids = [alert.alert_id for alert in changed]
-        self._con.execute("DELETE FROM rl.alerts WHERE alert_id IN (SELECT unnest(?::UUID[]))", [ids])
+        if not changed:
+            return
+        with given(self._con, "named", id=[alert.alert_id for alert in changed]):
+            self._con.execute(f"DELETE FROM rl.alerts WHERE {_NAMED}")
         facts = [json.dumps(alert.facts, ensure_ascii=False) for alert in changed]
         self._insert("alerts", [{**_values(alert), "facts": its} for alert, its in zip(changed, facts, strict=True)])
 
@@ -317,7 +318,10 @@ class AlertBooks:
         return [Notification(**row) for row in found]
 
     def _named(self, alert_ids: Sequence[str]) -> list[Alert]:
-        return self._alerts("WHERE alert_id IN (SELECT unnest(?::UUID[]))", [list(alert_ids)]) if alert_ids else []
+        if not alert_ids:
+            return []
+        with given(self._con, "named", id=list(alert_ids)):
+            return self._alerts(f"WHERE {_NAMED}")
 
     def claim(self, message_id: str, claimed: Sequence[Notification], at: datetime) -> None:
         """Makes them one message, to be sent now, for the first time or again."""
@@ -326,10 +330,9 @@ class AlertBooks:
         )
         # From now on, and not from when it was put here, is counted until it is told again.
         ids = [row.alert_id for row in claimed if row.alert_id is not None and row.event in ("open", "repeat")]
-        self._con.execute(
-            "UPDATE rl.alerts SET told_at = ? WHERE alert_id IN (SELECT unnest(?::UUID[])) AND told_at < ?",
-            [at, ids, at],
-        )
+        if ids:
+            with given(self._con, "named", id=ids):
+                self._con.execute(f"UPDATE rl.alerts SET told_at = ? WHERE told_at < ? AND {_NAMED}", [at, at])
 
     def dropped(self, gone: Sequence[Notification], at: datetime) -> None:
         """They are not to be told any more."""
@@ -379,26 +382,24 @@ class AlertBooks:
         """By alert, the channels on which it was, or is still to be, told as open."""
         if not alert_ids:
             return {}
-        found = self._opened("dropped_at IS NULL", alert_ids, "list(DISTINCT channel ORDER BY channel)")
-        return dict(found)
+        return self._opened(alert_ids, "dropped_at IS NULL", "list(DISTINCT channel ORDER BY channel)")
 
     def threads(self, channel: str, alert_ids: Sequence[str]) -> dict[str, str]:
         """By alert, the id of the message that told on the channel that it began; those of which none did are left
         out."""
-        found = self._opened(
-            "message_id IS NOT NULL AND dropped_at IS NULL AND channel = $channel",
-            alert_ids,
-            "min(message_id)::VARCHAR",
-            channel,
-        )
-        return dict(found)
+        which = "message_id IS NOT NULL AND dropped_at IS NULL AND channel = ?"
+        return self._opened(alert_ids, which, "min(message_id)::VARCHAR", channel)
 
-    def _opened(self, which: str, alert_ids: Sequence[str], what: str, channel: str = "") -> list[tuple[str, Any]]:
-        return self._con.execute(
-            f"SELECT alert_id::VARCHAR, {what} FROM rl.notifications "
-            f"WHERE event = 'open' AND {which} AND alert_id IN (SELECT unnest($ids::UUID[])) GROUP BY alert_id",
-            {"ids": list(alert_ids), **({"channel": channel} if channel else {})},
-        ).fetchall()
+    def _opened(self, alert_ids: Sequence[str], which: str, what: str, *values: str) -> dict[str, Any]:
+        if not alert_ids:
+            return {}
+        with given(self._con, "named", id=list(alert_ids)):
+            found = self._con.execute(
+                f"SELECT alert_id::VARCHAR, {what} FROM rl.notifications "
+                f"WHERE event = 'open' AND {which} AND {_NAMED} GROUP BY alert_id",
+                list(values),
+            )
+            return dict(found.fetchall())
 
     def is_over(self, channel: str, thread: str) -> bool:
         """Whether all alerts of which that message told on the channel are resolved."""
@@ -414,33 +415,31 @@ class AlertBooks:
         if not alerts:
             return {}
         values = {
-            "ids": [alert.alert_id for alert in alerts],
+            "earliest": min(alert.since for alert in alerts) - WINDOW,
             "since": now - WINDOW,
             "lately": now - LATELY,
         }
-        found = {row.pop("alert_id"): row for row in rows(self._con, _STORIES, values)}
+        with given(self._con, "named", id=[alert.alert_id for alert in alerts]):
+            found = {row.pop("alert_id"): row for row in rows(self._con, _STORIES, values)}
         return {alert.alert_id: Story(alert=alert, **found[alert.alert_id]) for alert in alerts}
 
     # -- how it is written
 
     def _insert(self, table: str, added: Sequence[dict[str, Any]]) -> None:
         if added:
-            self._con.register("added", pa.Table.from_pylist(list(added)))
-            self._con.execute(f"INSERT INTO rl.{table} BY NAME FROM added")
-            self._con.unregister("added")
+            with given(self._con, "added", **_columns(added)):
+                self._con.execute(f"INSERT INTO rl.{table} BY NAME FROM added")
 
     def _change(self, which: Sequence[Notification], change: str, values: Mapping[str, Any]) -> None:
         """Rows of the outbox are told from each other by alert, channel, event and when they were put there."""
         if which:
-            names = ("alert_id", "channel", "event", "created_at")
-            self._con.register("which", pa.table({name: [getattr(row, name) for row in which] for name in names}))
-            self._con.execute(
-                f"UPDATE rl.notifications AS n SET {change} FROM which w WHERE n.channel = w.channel "
-                "AND n.event = w.event AND n.created_at = w.created_at "
-                "AND n.alert_id IS NOT DISTINCT FROM w.alert_id::UUID",
-                dict(values),
-            )
-            self._con.unregister("which")
+            with given(self._con, "which", **{name: [getattr(row, name) for row in which] for name in _IDENTITY}):
+                self._con.execute(
+                    f"UPDATE rl.notifications n SET {change} FROM which w WHERE n.channel = w.channel "
+                    "AND n.event = w.event AND n.created_at = w.created_at "
+                    "AND n.alert_id IS NOT DISTINCT FROM w.alert_id::UUID",
+                    dict(values),
+                )
 
 
 Row = TypeVar("Row", Alert, Notification, RuleRow, Silence)
@@ -450,17 +449,26 @@ def _values(row: Row) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
+def _columns(rows_: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows_] for name in rows_[0]}
+
+
+_IDENTITY = ("alert_id", "channel", "event", "created_at")
+_NAMED = "alert_id IN (SELECT id::UUID FROM named)"
 _ALERT = "* REPLACE (alert_id::VARCHAR AS alert_id, run_key::VARCHAR AS run_key)"
 
 # The steps are those of the view `failures`.
 _STORIES = """
-WITH asked AS (SELECT * FROM rl.alerts WHERE alert_id IN (SELECT unnest($ids::UUID[]))),
-named AS (FROM runs WHERE run_key IN (SELECT run_key FROM asked)),
+WITH asked AS (
+  SELECT alert_id, run_key, source, pipeline_id FROM rl.alerts WHERE alert_id IN (SELECT id::UUID FROM named)),
+about AS (
+  SELECT run_key, created_at, run_id, run_url, vendor_status, error_message FROM rl.runs
+  WHERE run_key IN (SELECT run_key FROM asked) AND created_at >= $earliest),
 failed_steps AS (
   SELECT run_key, arg_min(coalesce(name, step_id), step_no) AS failed_step,
          arg_min_null(error_message, step_no) AS step_error
   FROM rl.steps WHERE status IN ('failed', 'timed_out')
-    AND run_created_at IN (SELECT created_at FROM named) AND run_key IN (SELECT run_key FROM named)
+    AND run_created_at IN (SELECT created_at FROM about) AND run_key IN (SELECT run_key FROM about)
   GROUP BY run_key),
 lately AS (
   SELECT source, pipeline_id, max(ended_at) FILTER (outcome = 'success') AS last_success_at,
@@ -473,7 +481,7 @@ lately AS (
 SELECT a.alert_id::VARCHAR AS alert_id, r.run_id, r.run_url, r.vendor_status, f.failed_step,
        coalesce(f.step_error, r.error_message) AS error, l.last_success_at, coalesce(l.ended_lately, 0) AS ended_lately,
        coalesce(l.failed_lately, 0) AS failed_lately, s.observed_through
-FROM asked a LEFT JOIN named r ON r.run_key = a.run_key LEFT JOIN failed_steps f ON f.run_key = a.run_key
+FROM asked a LEFT JOIN about r ON r.run_key = a.run_key LEFT JOIN failed_steps f ON f.run_key = a.run_key
 LEFT JOIN lately l ON l.source = a.source AND l.pipeline_id = a.pipeline_id
 LEFT JOIN rl.sources s ON s.source = a.source
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -124,6 +125,22 @@ class SeenPipeline:
         return f"{self.source.source}/{self.pipeline_id}"
 
 
+@contextmanager
+def given(con: duckdb.DuckDBPyConnection, name: str, **columns: Sequence[Any] | pa.Array[Any]) -> Iterator[None]:
+    """For queries within, a table made of these columns, which are not empty. (A list as a value takes DuckDB 1.5 80
+    microseconds an item.)"""
+    con.register(name, pa.table(dict(columns)))
+    try:
+        yield
+    finally:
+        con.unregister(name)
+
+
+def of_pipelines(keys: Sequence[Key]) -> dict[str, list[str]]:
+    """As two columns."""
+    return {"source": [source for source, _ in keys], "pipeline_id": [pipeline for _, pipeline in keys]}
+
+
 def sources(con: duckdb.DuckDBPyConnection) -> dict[str, SeenSource]:
     """All that were ever synced, by name. What is recent is so by the last sync of any of them, not by a clock."""
     found = {row["source"]: row for row in rows(con, _SOURCES)}
@@ -144,9 +161,9 @@ def _gaps(con: duckdb.DuckDBPyConnection, since: datetime) -> list[tuple[str, st
     lacking = con.execute(_LACKING, [since]).fetchall()
     if not lacking:
         return []
-    names, pipelines, days, run_ids = map(list, zip(*lacking, strict=True))
-    values = {"sources": names, "pipelines": pipelines, "days": days, "run_ids": run_ids}
-    return con.execute(_STILL_LACKING, values).fetchall()
+    names, pipelines, days, run_ids = zip(*lacking, strict=True)
+    with given(con, "lacking", source=names, pipeline_id=pipelines, day=days, run_id=run_ids):
+        return con.execute(_STILL_LACKING, [min(days) - timedelta(days=1)]).fetchall()
 
 
 def condition(predicate: str) -> str:
@@ -168,12 +185,12 @@ def pipelines(
     keys = list(dict.fromkeys(key for key in keys if key[0] in known))
     if not keys:
         return []
-    asked = {"sources": [source for source, _ in keys], "pipelines": [pipeline for _, pipeline in keys]}
-    listed = {place: (name, paused) for place, name, paused in con.execute(_LISTED, asked).fetchall()}
     extra = "".join(f", {condition(each)}" for each in conditions.values())
     query = _RUNS.format(labels="labels" if labels else "NULL", conditions=extra)
-    # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
-    table = con.sql(query, params={**asked, "since": now - WINDOW}).to_arrow_table()
+    with given(con, "asked", place=range(len(keys)), **of_pipelines(keys)):
+        listed = {place: (name, paused) for place, name, paused in con.execute(_LISTED).fetchall()}
+        # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
+        table = con.sql(query, params={"since": now - WINDOW}).to_arrow_table()
     runs, names = _runs(table, len(keys), list(conditions))
     return [
         SeenPipeline(
@@ -220,10 +237,10 @@ def _runs(table: pa.Table, pipelines: int, conditions: Sequence[str]) -> tuple[l
     return runs, of
 
 
-def _instants(micros: Sequence[int | None]) -> list[Any]:
+def _instants(seconds: Sequence[float | None]) -> Iterator[datetime | None]:
     """DuckDB and Arrow take six times as long to make a datetime; right to the microsecond until 2242."""
     instant = datetime.fromtimestamp
-    return [None if each is None else instant(each / 1e6, UTC) for each in micros]
+    return (None if each is None else instant(each, UTC) for each in seconds)
 
 
 class _Holds(dict[tuple[bool, ...], frozenset[str]]):
@@ -284,25 +301,16 @@ ANTI JOIN (FROM rl.watched WHERE why = 'missing' AND read_at IS NULL AND failure
 USING (source, pipeline_id, run_id)
 """
 _STILL_LACKING = """
-WITH lacking AS (
-  SELECT unnest($sources::VARCHAR[]) AS source, unnest($pipelines::VARCHAR[]) AS pipeline_id,
-         unnest($days::DATE[]) AS day, unnest($run_ids::VARCHAR[]) AS run_id)
-SELECT source, pipeline_id, day, list(run_id ORDER BY run_id) FROM lacking
-ANTI JOIN (FROM rl.runs WHERE created_date >= (SELECT min(day) - 1 FROM lacking)) USING (source, pipeline_id, run_id)
+SELECT source, pipeline_id, day, list(run_id ORDER BY run_id)
+FROM lacking ANTI JOIN (FROM rl.runs WHERE created_date >= ?) USING (source, pipeline_id, run_id)
 GROUP BY ALL ORDER BY ALL
 """
 
-_ASKED = """
-asked AS (
-  SELECT unnest($sources::VARCHAR[]) AS source, unnest($pipelines::VARCHAR[]) AS pipeline_id,
-         unnest(range(len($sources::VARCHAR[])))::INTEGER AS place)
-"""
-_LISTED = f"WITH {_ASKED} SELECT place, pipeline_name, paused FROM rl.pipelines JOIN asked USING (source, pipeline_id)"
+_LISTED = "SELECT place, pipeline_name, paused FROM rl.pipelines JOIN asked USING (source, pipeline_id)"
 
 # How a failure was seen: by what first said the word that it has now, since it last had another.
 _RUNS = f"""
-WITH {_ASKED},
-watched AS (
+WITH watched AS (
   SELECT place, run_key, created_at, read_at FROM rl.watched JOIN asked USING (source, pipeline_id)
   WHERE created_at IS NOT NULL),
 recent AS (
@@ -313,7 +321,7 @@ picked AS (
   SELECT r.*, w.read_at FROM recent r LEFT JOIN watched w ON w.run_key = r.run_key
   WHERE r.nth <= {MOST_RUNS} OR w.run_key IS NOT NULL
   UNION ALL BY NAME
-  SELECT w.place, r.*, {MOST_RUNS} + 1 AS nth, w.read_at
+  SELECT w.place, r.*, NULL AS nth, w.read_at
   FROM runs r JOIN (FROM watched WHERE created_at < $since) w ON w.run_key = r.run_key AND w.created_at = r.created_at),
 told AS (
   SELECT s.run_key, s.observed_at, s.read_by, s.vendor_status = p.vendor_status AS is_so,
@@ -325,8 +333,8 @@ seen_by AS (
   SELECT run_key, arg_min(read_by, observed_at) AS read_by FROM told
   WHERE is_so AND observed_at > coalesce(other_at, '-infinity') GROUP BY run_key)
 SELECT place, CASE WHEN nth = 1 THEN pipeline_name END, run_key::VARCHAR, run_id, attempt, status, vendor_status,
-       epoch_us(created_at), epoch_us(observed_at), epoch_us(started_at), epoch_us(finished_at), duration_ms, trigger,
-       seen_by.read_by, epoch_us(read_at), vanished_at IS NOT NULL, {{labels}}{{conditions}}
+       epoch(created_at), epoch(observed_at), epoch(started_at), epoch(finished_at), duration_ms, trigger,
+       seen_by.read_by, epoch(read_at), vanished_at IS NOT NULL, {{labels}}{{conditions}}
 FROM picked LEFT JOIN seen_by USING (run_key)
-ORDER BY place, created_at DESC, attempt DESC, run_id DESC
+ORDER BY place, nth, created_at DESC
 """
