@@ -74,7 +74,6 @@ def test_what_fits_loads(tmp_path: Path) -> None:
         ("[[rule]]", "rule 1: 'kind' is missing; "),
         ('[[channel]]\nname = "x"\nkind = "slack"', "channel x: no kind 'slack'; there are alertmanager, apprise, "),
         (RULE + "min_run = 3", "rule nightly: unknown key 'min_run'; there is min_runs"),
-        (RULE + 'fr = "1m"', "rule nightly: unknown key 'fr'; there is for"),
         (RULE + "min_runs = 1", "rule nightly: min_runs: Input should be greater than or equal to 3"),
         (RULE + 'sources = ["etl", ""]', "rule nightly: sources.1: String should have at least 1 character"),
         (RULE + 'severity = "hunter2"', "rule nightly: severity: Input should be 'info', 'warning' or 'critical'"),
@@ -152,6 +151,10 @@ def test_a_label_may_be_called_as_a_place_of_secrets_is(tmp_path: Path) -> None:
     config = loaded(tmp_path, '[[rule]]\nkind = "failed"\nlabels = { file = "a*" }', HOOK.replace("env", "file"))
     assert isinstance(config.rule[0], RunRule) and config.rule[0].labels == {"file": "a*"}
     assert isinstance(config.channel[0], Webhook) and config.channel[0].url.place == f"file {tmp_path / 'U'}"
+
+
+def test_a_key_is_suggested_as_it_is_written(tmp_path: Path) -> None:
+    assert refused(tmp_path, RULE + 'fr = "1m"') == "rule nightly: unknown key 'fr'; there is for"
 
 
 def test_a_rule_that_is_switched_off_may_still_be_named(tmp_path: Path) -> None:
