@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,14 @@ def test_every_promised_command_is_there() -> None:
     assert {" ".join(path) for path in COMMANDS} >= {
         *("init", "check", "sync", "backfill", "track", "coverage", "sql", "status", "explain", "remap", "connectors"),
         *("config schema", "demo"),
+        *(f"alerts {name}" for name in ("list", "show", "ack", "silence", "explain", "evaluate", "test-channel")),
     }
+
+
+def test_the_commands_of_alerting_are_in_its_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "alerting.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `runlake alerts ([\w-]+)", text, re.MULTILINE))
+    assert named == {path[1] for path in COMMANDS if path[0] == "alerts"}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
