@@ -95,6 +95,13 @@ def test_a_run_does_not_raise_its_own_bound() -> None:
     assert (found.verdict, found.facts["p95_s"]) == (Verdict.FIRING, 1200)
 
 
+def test_the_slowest_and_the_fastest_twentieth_are_left_out() -> None:
+    varied = [run(f"v{n}", "succeeded", -1000 + 30 * n, -1000 + 31 * n + 1) for n in range(40)]
+    assert find(LEARNED, varied).facts["p95_s"] == 38 * 60
+    fast = find(TooShort(kind="too_short"), [*varied, run("1", "succeeded", 200, 230)])
+    assert fast.facts["p5_s"] == 2 * 60
+
+
 def test_a_learned_bound_is_no_less_than_the_rule_says() -> None:
     quick = [run(f"q{n}", "succeeded", n, n + 0.5) for n in range(20)]
     well = find(LEARNED, [*quick, under_way("1", 100, 129)])
@@ -140,6 +147,11 @@ def test_a_fast_run_is_judged_by_a_limit_too_and_never_by_too_few() -> None:
     assert find(TooShort(kind="too_short", limit=timedelta(minutes=5)), [fast]).verdict is Verdict.FIRING
     assert find(TooShort(kind="too_short", limit=timedelta(minutes=2)), [fast]).verdict is Verdict.OK
     assert find(TooShort(kind="too_short"), [*USUAL[:19], fast]).verdict is Verdict.CANNOT_TELL
+
+
+def test_a_fast_run_that_ended_before_the_rule_stood_is_history() -> None:
+    rule = TooShort(kind="too_short", limit=timedelta(minutes=5))
+    assert find(rule, [run("1", "succeeded", 0, 2)], since=after(3)).verdict is Verdict.CANNOT_TELL
 
 
 def test_whole_seconds_do_not_tell_a_fast_run_from_a_normal_one() -> None:

@@ -59,6 +59,19 @@ def test_a_success_that_was_created_before_the_failed_run_says_nothing_of_it() -
     assert find(overlapping, episode=episode_of(run("2", "failed", 10, 15))).verdict is Verdict.FIRING
 
 
+def test_a_success_that_ended_before_the_failed_run_did_says_nothing_of_it() -> None:
+    assert find([run("1", "failed", 0, 30), run("2", "succeeded", 10, 15)]).verdict is Verdict.FIRING
+
+
+def test_of_two_runs_created_together_one_says_nothing_of_the_other() -> None:
+    assert find([run("1", "failed", 0, 5), run("2", "succeeded", 0, 9)]).verdict is Verdict.FIRING
+
+
+def test_an_attempt_that_the_vendor_has_no_more_takes_nothing_back() -> None:
+    gone = run("1#2", "succeeded", 6, 9, vanished=True)
+    assert find([run("1", "failed", 0, 5), gone]).verdict is Verdict.FIRING
+
+
 def test_what_ended_before_the_rule_stood_is_history() -> None:
     found = find([run("1", "failed", 0, 5)], since=after(6))
     assert (found.verdict, found.why) == (Verdict.OK, "no run has failed since 2026-03-02 12:06 UTC")

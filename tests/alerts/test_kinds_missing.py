@@ -68,6 +68,7 @@ def test_pain_49_early_is_never_so_early_that_it_is_late_for_the_time_before() -
 def test_an_alert_is_over_with_a_run_created_for_that_time_or_later() -> None:
     episode = opened(HOURLY, find(HOURLY, runs_at(0), 75))
     assert find(HOURLY, runs_at(0, 49), 80, episode=episode).verdict is Verdict.FIRING
+    assert find(HOURLY, runs_at(0, 50), 80, episode=episode).verdict is Verdict.OK
     over = find(HOURLY, runs_at(0, 100), 101, episode=episode)
     assert (over.verdict, over.why.partition(";")[0]) == (Verdict.OK, "the last run came at 2026-03-02 13:40 UTC")
 
@@ -82,6 +83,7 @@ def test_times_before_the_rule_stood_are_history() -> None:
     found = find(HOURLY, [], 90, since=after(61))
     assert (found.verdict, found.look_at) == (Verdict.OK, after(135))
     assert find(HOURLY, [], 135, since=after(61)).verdict is Verdict.FIRING
+    assert find(HOURLY, [], 10, since=after(61)).look_at == after(135)
 
 
 def test_pain_62_after_a_long_pause_one_run_is_missing_not_all_of_them() -> None:
@@ -227,6 +229,24 @@ def test_a_weekday_run_is_missed_the_same_day() -> None:
     friday = [at for at in times if at < NOON + timedelta(days=19)]
     assert friday[-1].weekday() == 4
     assert longest_wait(friday) > timedelta(days=3)
+
+
+def test_one_week_is_no_timetable() -> None:
+    ten = by_cron("0 7 * * mon-fri UTC")[:10]
+    assert ten[-1].weekday() == 0
+    assert longest_wait(ten) > timedelta(days=3)
+
+
+def test_what_follows_no_calendar_is_given_its_longest_gap_and_a_quarter() -> None:
+    assert longest_wait([NOON + timedelta(hours=20 * n) for n in range(12)]) == timedelta(hours=25)
+
+
+@pytest.mark.parametrize("gaps", [[60, 100, 4], [60] * 8 + [600]])
+def test_gaps_of_many_sizes_are_no_cadence(gaps: list[float]) -> None:
+    times = [NOON]
+    for number in range(30):
+        times.append(times[-1] + timedelta(minutes=gaps[number % len(gaps)]))
+    assert isinstance(expected(times, 10), str)
 
 
 def test_what_comes_by_chance_has_no_cadence() -> None:

@@ -55,6 +55,11 @@ def test_a_run_waits_from_when_we_saw_it_turn_until_we_saw_it_last() -> None:
     assert find(rule, [run("1", "running", 0)], episode=opened(rule, found)).verdict is Verdict.OK
 
 
+def test_of_several_that_wait_the_one_that_has_waited_longest_counts() -> None:
+    runs = [run(str(n), "waiting", n, read_at=after(90)) for n in (50, 10, 20)]
+    assert find(Waiting(kind="waiting", longer_than=timedelta(hours=1)), runs).run_key == "key-10"
+
+
 # -- failure_rate
 
 
@@ -76,6 +81,18 @@ def test_a_rate_moves_when_the_oldest_run_leaves_the_window_or_one_seen_ahead_en
     assert find(RATE, runs).look_at == after(10 + 24 * 60)
     ahead = find(RATE, runs, seen=45)
     assert (ahead.look_at, ahead.facts["runs"]) == (after(50), 4)
+
+
+def test_a_rate_counts_the_runs_that_ended_within_the_window() -> None:
+    day = 24 * 60
+    runs = [ended(str(n), "failed", n) for n in (0, 10, day, day + 5)]
+    assert find(RATE, runs, seen=day).facts["runs"] == 2
+
+
+def test_a_rate_that_stays_high_has_been_so_since_it_began() -> None:
+    runs = [ended(str(n), "failed", n) for n in range(5)]
+    episode = opened(RATE, find(RATE, runs[:4]))
+    assert find(RATE, runs, episode=episode).since == after(3)
 
 
 def test_pain_53_a_run_that_succeeded_when_tried_again_is_no_failure_in_the_rate() -> None:

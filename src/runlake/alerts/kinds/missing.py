@@ -26,7 +26,7 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class _Due:
-    """A run was, or is to be, created at `at`, or from `begins` on, and is missing at `late`."""
+    """A run is to be created at `at`, or from `begins` on; as none has come, it is missing at `late`."""
 
     at: datetime
     begins: datetime
@@ -45,7 +45,7 @@ def judge(
     facts: dict[str, Any] = {"last_created_at": instant(last) if last else None}
     if not isinstance(due, str):
         facts |= {"due_at": instant(due.at), "due_from": instant(due.begins), "late_at": instant(due.late)}
-        if due.late <= through and (last is None or last < due.begins):
+        if due.late <= through:
             why = f"a run was due at {told(due.at)} and none had come by {told(due.late)} ({due.why})"
             since_when = f"; the last came at {told(last)}" if last else f"; none came in the last {lasting(WINDOW)}"
             return finding(
