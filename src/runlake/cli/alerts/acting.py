@@ -35,7 +35,6 @@ def ack(config: Config, alerts: Sequence[str], *, note: str | None, by: str | No
 
     async def here(store: Store) -> dict[str, Any]:
         found = await by_hand.ack(store, alerts, by=who, note=said, at=utc_now())
-        await store.publish(utc_now())
         return {"alerts": [asdict(alert) for alert in found]}
 
     told = _do(config, "ack", {"alerts": list(alerts), "by": who, "note": said}, here)
@@ -54,7 +53,7 @@ def silence(
     pipeline: str | None,
     by: str | None,
 ) -> None:
-    if rule is source is pipeline is None:
+    if not (rule or source or pipeline):
         raise ConfigError("say what is silenced: --rule, --source or --pipeline; --rule '*' silences all")
     by_hand.require_known(config, rule=rule, source=source)
     now = utc_now()
@@ -70,9 +69,7 @@ def silence(
     )
 
     async def here(store: Store) -> dict[str, Any]:
-        held = await by_hand.silence(store, made)
-        await store.publish(utc_now())
-        return {"alerts": [asdict(alert) for alert in held]}
+        return {"alerts": [asdict(alert) for alert in await by_hand.silence(store, made)]}
 
     content = {**asdict(made), "created_at": utc(made.created_at), "until": utc(made.until)}
     held = len(_do(config, "silence", content, here)["alerts"])
@@ -82,9 +79,7 @@ def silence(
 
 def unsilence(config: Config, silence: str) -> None:
     async def here(store: Store) -> dict[str, Any]:
-        ended = await by_hand.unsilence(store, silence, utc_now())
-        await store.publish(utc_now())
-        return {"silence": asdict(ended)}
+        return {"silence": asdict(await by_hand.unsilence(store, silence, utc_now()))}
 
     ended = _do(config, "unsilence", {"name": silence}, here)["silence"]
     show.note(f"silence {short(ended['silence_id'])} has ended: what still fires is told from now on")
@@ -95,9 +90,7 @@ def evaluate(config: Config, format_: Format) -> int:
 
     async def here(store: Store) -> dict[str, Any]:
         await store.close_interrupted(utc_now())
-        came = by_hand.what_came(await turn(store, config, utc_now))
-        await store.publish(utc_now())
-        return came
+        return by_hand.what_came(await turn(store, config, utc_now))
 
     came = _do(config, "evaluate", {}, here)
     failures: dict[str, str] = came.pop("failures")
@@ -130,7 +123,8 @@ def test_channel(config: Config, name: str) -> int:
 def _do(
     config: Config, what: str, content: Mapping[str, Any], here: Callable[[Store], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """By the daemon, or `here`, on a ledger that nobody else holds. Raises ConfigError where there is no ledger."""
+    """By the daemon, or `here`, on a ledger that nobody else holds; published after it. Raises ConfigError where there
+    is no ledger."""
     if not config.database.exists():  # opening it would make one
         raise ConfigError(f"there is no ledger at {config.database}; `runlake sync` makes one")
 
@@ -139,7 +133,9 @@ def _do(
             if await client.running():
                 return await client.post(f"/alerts/{what}", content)
         async with Store(config.database) as store:
-            return await here(store)
+            done = await here(store)
+            await store.publish(utc_now())
+            return done
 
     return asyncio.run(work())
 
