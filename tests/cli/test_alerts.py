@@ -174,6 +174,13 @@ def test_the_most_severe_come_first_each_with_why_whose_and_what_holds_it_back(
     assert "  info, pending  etl/nightly: waiting  " in out
 
 
+def test_a_reason_without_end_is_cut_in_the_list_and_whole_where_it_is_shown(ledger: Ledger, runlake: Command) -> None:
+    ledger.synced()
+    ledger.holds(endless := alert(why="x" * 50_000))
+    assert len(runlake("alerts", "list").out.splitlines()) < 10
+    assert "x" * 50_000 in runlake("alerts", "show", endless.alert_id).out
+
+
 def test_what_is_listed_can_be_chosen(ledger: Ledger, runlake: Command) -> None:
     ledger.synced()
     other = alert(rule="new_status_word", source="etl", key="etl", pipeline_id=None, pipeline_name=None)

@@ -24,6 +24,9 @@ from runlake.store.alerting import Alert, Silence
 LATELY = timedelta(days=30)
 """How far back those that are over are listed."""
 
+LONGEST_WHY = 300
+"""Characters; `alerts show` has all of them."""
+
 _ALERT = (
     *("alert_id", "severity", "state", "rule", "key", "source", "pipeline_id", "pipeline_name", "run_key", "since"),
     *("pending_at", "fired_at", "resolved_at", "resolution", "why", "owner", "acked_at", "acked_by", "ack_note"),
@@ -89,13 +92,17 @@ def _tell(view: Seen, wanted: Sequence[Alert]) -> None:
         head = f"{short(alert.alert_id)}  {severity:<8}  {about(alert)}: {alert.rule}"
         since = f"since {show.local(alert.since, seconds=False)} {show.zone()}, {lasting(end - alert.since)}"
         _write(f"{head}  {since}", width, "")
-        _write(alert.why, width, "          ")
+        _write(_cut(alert.why), width, "          ")
         if alert.resolution is not None:
-            _write(f"over: {alert.resolution}", width, "          ")
+            _write(f"over: {_cut(alert.resolution)}", width, "          ")
         if alert.owner is not None:
             _write(f"owner: {alert.owner}", width, "          ")
         if holds := view.holds(alert):
             _write(f"held back: {'; '.join(map(hold_text, holds))}", width, "          ")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_WHY else f"{text[:LONGEST_WHY]}…"
 
 
 def _write(text: str, width: int, indent: str) -> None:
