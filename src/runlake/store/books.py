@@ -206,16 +206,20 @@ def _vanish(
 def _keep_pipelines(con: duckdb.DuckDBPyConnection, source: str, pipelines: Sequence[Pipeline], at: datetime) -> None:
     if not pipelines:
         return
-    known = dict(
-        con.execute("SELECT pipeline_id, first_seen_at FROM rl.pipelines WHERE source = ?", [source]).fetchall()
-    )
+    query = "SELECT pipeline_id, first_seen_at, paused FROM rl.pipelines WHERE source = ?"
+    known = {pipeline: (first, paused) for pipeline, first, paused in con.execute(query, [source]).fetchall()}
     con.execute("DELETE FROM rl.pipelines WHERE source = ?", [source])
     kept = {p.pipeline_id: p for p in pipelines}
+    new = (at, None)
     _each(
         con,
         "INSERT INTO rl.pipelines VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [[source, p.pipeline_id, p.name, p.url, p.paused, known.get(p.pipeline_id, at), at] for p in kept.values()],
+        [[source, p.pipeline_id, p.name, p.url, p.paused, known.get(p.pipeline_id, new)[0], at] for p in kept.values()],
     )
+    # None of its runs says that it goes on: where it then does not, that is to be found.
+    moved = [p.pipeline_id for p in kept.values() if p.paused != known.get(p.pipeline_id, new)[1]]
+    if moved:
+        unjudge(con, "SELECT ?, unnest(?::VARCHAR[])", [source, moved])
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
