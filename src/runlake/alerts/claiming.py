@@ -14,7 +14,7 @@ from runlake.alerts.message import Event, Message
 from runlake.alerts.routing import reaches
 from runlake.config import Config
 from runlake.config.alerting import AnyChannel, Severity
-from runlake.store.alerting import Alert, AlertBooks, Notification
+from runlake.store.alerting import Alert, AlertBooks, Notification, Story
 
 LIMITED_FOR = timedelta(minutes=1)
 """Until a channel's limit is looked at again."""
@@ -78,7 +78,9 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
         rows = [each for each in found if each[0].event != Event.RESOLVE or each[0].alert_id in threads]
         room = known[name].per_hour - books.messages_since(name, now - timedelta(hours=1))
         groups, too_many = _groups(rows, threads, room)
-        claimed += filter(None, (_message(books, config, known[name], each, threads, now) for each in groups))
+        # Asked once for all: each message by itself would hold up the ledger's thread for as long as its query takes.
+        stories = books.stories([row.alert_id for each in groups for row, _ in each if row.alert_id is not None], now)
+        claimed += filter(None, (_message(books, config, known[name], each, threads, stories, now) for each in groups))
         if too_many:
             later.append(now + LIMITED_FOR)
     return claimed, min(later, default=None)
@@ -138,6 +140,7 @@ def _message(
     channel: AnyChannel,
     group: Sequence[_Row],
     threads: Mapping[str, str],
+    stories: Mapping[str, Story],
     now: datetime,
 ) -> Claimed | None:
     """Claims the rows for one message; None where there is nothing in it for such a channel."""
@@ -152,12 +155,13 @@ def _message(
     if not ids or not channels.takes(channel, event, whole=whole):
         books.dropped(rows, now)
         return None
-    stories = books.stories(ids, now)
+    if digest is not None:
+        stories = books.stories(ids, now)
     message = Message(
         message_id=message_id,
         thread=thread,
         event=event,
-        severity=max((Severity(story.alert.severity) for story in stories.values()), key=lambda each: each.rank),
+        severity=max((Severity(stories[each].alert.severity) for each in ids), key=lambda each: each.rank),
         stories=[stories[each] for each in ids],
         at=now,
         whole=whole,
