@@ -512,6 +512,12 @@ def test_explain_tells_what_each_rule_finds_and_from_what(ledger: Ledger, runlak
     assert found["source_unobservable"]["verdict"] == "ok"
     assert found["failed"]["facts"]
     assert (content["out_of_scope"], content["of_queries"]) == (["elsewhere"], ["empty"])
+    ledger.configure(ETL, AT_ONCE + "in_a_row = 2\n")  # which begins anew with the next evaluation
+    changed = runlake("alerts", "explain", "nightly", "--format", "json").json()["rules"]
+    assert {row["rule"]: row["rule_since"] is None for row in changed if row["rule"] in ("failed", "missing")} == {
+        "failed": True,
+        "missing": False,
+    }
 
 
 def test_explain_says_when_what_is_pending_would_be_told(ledger: Ledger, runlake: Command) -> None:
