@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -128,6 +129,60 @@ async def test_a_pipeline_is_queued_when_a_run_vanishes_is_mapped_anew_or_made_a
     await ask(store, "DELETE FROM rl.runs WHERE pipeline_id = 'other'")
     await store.rebuild()
     assert await queue(store) == [("s", "other"), ("s", "p"), ("s", "q")]
+
+
+async def test_a_pipeline_is_queued_when_it_is_paused_or_goes_on(store: Store) -> None:
+    listed = [Pipeline(pipeline_id=name, name=name, paused=name == "b") for name in "abc"]
+    await put(store, T0, pipelines=listed)
+    await store.alerting(lambda books: books.judged([("s", name) for name in "abc"], {}))
+    changed = [replace(listed[0], paused=True), replace(listed[1], paused=False), replace(listed[2], name="C")]
+    await put(store, T0 + HOUR, pipelines=changed)
+    await put(store, T0 + 2 * HOUR, pipelines=changed)
+    assert await queue(store) == [("s", "a"), ("s", "b")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_changes_is_queued_once_and_nothing_else(store: Store, seed: int) -> None:
+    chance, now = Random(seed), T0
+    last: dict[str, Run] = {}
+
+    async def states() -> dict[tuple[str, str], list[Any]]:
+        query = (
+            "SELECT source, pipeline_id, list((run_key, state_hash, status, vanished_at) ORDER BY run_key) "
+            "FROM rl.runs GROUP BY ALL"
+        )
+        return {(source, pipeline): runs for source, pipeline, runs in await ask(store, query)}
+
+    async def step() -> None:
+        match chance.randrange(8):
+            case 0:
+                gone = [(run_key("s", run.ref), T0, now, "GET /run") for run in last.values() if chance.random() < 0.2]
+                await put(store, now, vanished=gone)
+            case 1:
+                mapped = StatusTable(odd=chance.choice([RunStatus.FAILED, RunStatus.SKIPPED]))
+                await store.begin("s", "v", "V", {"run": (WORDS, mapped), "step": (WORDS, StatusTable())}, now)
+            case 2:
+                await ask(store, "DELETE FROM rl.runs WHERE hash(run_id) % 5 = ?", chance.randrange(5))
+                harmed = await states()
+                before.update({key: harmed.get(key, []) for key in before})
+                await store.rebuild()
+            case _:
+                numbers = chance.sample(range(30), 6)
+                words = ("done", "failed", "running", "odd")
+                runs = [a_run(n, chance.choice(words), pipeline=f"p{n % 5}") for n in numbers]
+                last.update({run.run_id: run for run in runs})
+                await put(store, now, *runs)
+
+    for _ in range(40):
+        now += HOUR
+        queued, before = await queue(store), await states()
+        await step()
+        after = await states()
+        changed = {key for key in after if after[key] != before.get(key)}
+        assert await queue(store) == sorted({*queued, *changed})
+        if chance.random() < 0.4:
+            judged = [key for key in await queue(store) if chance.random() < 0.7]
+            await store.alerting(partial(AlertBooks.judged, keys=judged, lookouts={}))
 
 
 async def test_what_is_undone_queues_nothing(store: Store) -> None:
@@ -450,6 +505,34 @@ async def test_a_story_tells_of_the_run_its_failed_step_and_how_the_pipeline_has
     story = stories[of_source.alert_id]
     assert (story.run_id, story.ended_lately, story.observed_through) == (None, 0, T0)
     assert await store.alerting(lambda books: books.stories([], T0)) == {}
+
+
+# --- the public views ------------------------------------------------------------------------------------------------
+
+
+async def test_the_views_tell_who_was_told_of_what_and_when(store: Store) -> None:
+    alert = an_alert(resolved_at=T0 + HOUR, state="resolved", resolution="it succeeded", told_at=T0)
+    quiet = an_alert(key="s/q", told_at=T0)
+    rule = RuleRow(rule="failed", kind="failed", severity="critical", definition="{}", since=T0)
+    rows = [told(alert), told(alert, channel="chat"), told(alert, channel="gone"), told(quiet)]
+    message = str(uuid4())
+    await store.alerting(lambda books: books.save_alerts([alert, quiet]))
+    await store.alerting(lambda books: books.keep_rules([rule]))
+    await store.alerting(lambda books: books.enqueue(rows))
+    await store.alerting(lambda books: books.claim(message, rows[:2], T0 + MINUTE))
+    await store.alerting(lambda books: books.delivered(message, T0 + 2 * MINUTE))
+    await store.alerting(lambda books: books.dropped(rows[2:3], T0))
+    assert await ask(store, "SELECT key, told_at, told_on, fired_ms, facts->>'n' FROM alerts ORDER BY ALL") == [
+        ("s/p", T0 + 2 * MINUTE, ["chat", "mail"], 3_600_000, "1.5"),
+        ("s/q", None, [], None, "1.5"),
+    ]
+    assert await ask(store, "SELECT channel, state FROM notifications ORDER BY ALL") == [
+        ("chat", "delivered"),
+        ("gone", "dropped"),
+        ("mail", "delivered"),
+        ("mail", "waiting"),
+    ]
+    assert await ask(store, "SELECT rule, firing, fired, last_fired_at FROM alert_rules") == [("failed", 1, 2, T0)]
 
 
 # --- the published copy ----------------------------------------------------------------------------------------------

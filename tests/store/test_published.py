@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,9 @@ import pytest
 from runlake.errors import StoreError
 from runlake.model import Run, RunStatus, StatusTable, Step, run_key
 from runlake.store import Batch, Books, Store, Sync, books, mapping, open_published, periods, published, published_path
+from runlake.store.alerting import Alert, AlertBooks
 from runlake.store.database import FREE_FLOOR, VIEWS, connect, transaction
+from runlake.store.episodes import Notification, RuleRow, Silence
 from runlake.store.published import Published, published_periods
 from runlake.store.writer import write
 
@@ -111,7 +114,43 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             a_run("dd", NOW, "running", steps=[]),
             a_run("future", NOW + 400 * DAY),
         )
+        keep_alerts(AlertBooks(con), run_key("s", a_run("a", CLOSED_MONTH).ref))
     return path
+
+
+def keep_alerts(books: AlertBooks, about: str) -> None:
+    """One that fires and was told, with its rule, and a silence; and when to look again."""
+    alert, message = random_uuid(), random_uuid()
+    books.keep_rules([RuleRow(rule="failed", kind="failed", severity="critical", definition="{}", since=NOW)])
+    books.save_alerts(
+        [
+            Alert(
+                alert_id=alert,
+                rule="failed",
+                kind="failed",
+                key="s/p1",
+                state="firing",
+                severity="critical",
+                since=CLOSED_MONTH,
+                pending_at=NOW,
+                judged_at=NOW,
+                why='it\'s "gone"',
+                facts={"n": 1},
+                source="s",
+                pipeline_id="p1",
+                run_key=about,
+                fired_at=NOW,
+            )
+        ]
+    )
+    row = Notification(alert_id=alert, channel="mail", event="open", created_at=NOW)
+    books.enqueue([row])
+    books.claim(message, [row], NOW)
+    books.delivered(message, NOW)
+    books.keep_silence(
+        Silence(silence_id=random_uuid(), reason="move", created_by="me", created_at=NOW, until=NOW + DAY)
+    )
+    books.judged([("s", "p1")], {("s", "p2"): NOW})
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +201,26 @@ def test_both_shapes_show_the_same_rows_in_every_view(ledger: Ledger) -> None:
     assert made.shape == "split" and made.path == published_path(ledger.path) and made.seconds > 0
     assert read(ledger) == whole
     assert ledger.periods() == {"1970-01", "2026-05", "2026-06-01", "2026-07-04"}
+
+
+def test_alerting_sees_in_either_shape_what_it_sees_in_the_ledger(ledger: Ledger) -> None:
+    def everything(con: duckdb.DuckDBPyConnection) -> list[Any]:
+        books = AlertBooks(con)
+        known, alerts = books.sources(), books.open_alerts()
+        keys = [("s", f"p{number}") for number in range(3)]
+        conditions = {"done": "outcome = 'success'"}
+        return [
+            (known, books.candidates(known), alerts, books.rules(), books.silences(NOW), books.waiting()),
+            books.stories([alert.alert_id for alert in alerts], NOW),
+            *(books.pipelines(known, keys, now, conditions=conditions, labels=True) for now in (NOW, CLOSED_MONTH)),
+        ]
+
+    expected = everything(ledger.con)
+    assert [len(each) for each in expected] == [6, 1, 3, 3]
+    for split_above in (1 << 30, 0):
+        ledger.publish(split_above=split_above)
+        with open_published(ledger.path) as reader:
+            assert everything(reader) == expected
 
 
 def test_any_client_opens_the_copy_and_finds_its_comments(ledger: Ledger) -> None:
@@ -282,12 +341,28 @@ def test_files_that_are_missing_are_written_again_and_foreign_ones_left_alone(le
     assert (ledger.folder / "notes.txt").exists()
 
 
-def test_another_schema_has_every_period_written_anew(ledger: Ledger) -> None:
+def test_other_columns_have_every_period_written_anew_and_any_other_migration_none(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger.publish()
     old = ledger.names()
     ledger.con.execute("UPDATE main.schema_version SET version = version + 1")
     ledger.publish(NOW + MINUTE)
+    assert ledger.names() == old
+    monkeypatch.setattr(periods, "MADE_FOR", periods.MADE_FOR + 1)
+    ledger.publish(NOW + 2 * MINUTE)
     assert len(ledger.names()) == 2 * len(old)
+
+
+def test_the_parquet_files_are_made_for_the_columns_there_are(ledger: Ledger) -> None:
+    columns = ledger.con.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' "
+        "AND schema_name = 'rl' AND list_contains(?, table_name) ORDER BY table_name, column_index",
+        [list(periods.SPLIT)],
+    ).fetchall()
+    digest = blake2b(repr(columns).encode(), digest_size=8).hexdigest()
+    advice = "the columns have changed: set periods.MADE_FOR to the newest schema, and write its digest here"
+    assert (periods.MADE_FOR, digest) == (2, "9bb20ee083e939a8"), advice
 
 
 def test_a_ledger_that_became_small_is_copied_whole_and_its_files_go(ledger: Ledger) -> None:

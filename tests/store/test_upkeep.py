@@ -490,6 +490,24 @@ async def test_of_comparisons_with_the_vendors_list_the_last_of_each_day_stays(s
     assert await ask(store, "SELECT checked_at FROM coverage ORDER BY day") == [(T0,), (T0 + 2 * DAY,)]
 
 
+async def test_alerts_that_never_fired_go_and_those_that_did_stay(store: Store) -> None:
+    row = (
+        "INSERT INTO rl.alerts BY NAME SELECT uuid() AS alert_id, 'r' AS rule, 'failed' AS kind, ? AS key, "
+        "if(?::TIMESTAMPTZ IS NULL, 'pending', 'resolved') AS state, 'info' AS severity, ?::TIMESTAMPTZ AS since, "
+        "since AS pending_at, since AS judged_at, '' AS why, '{}' AS facts, false AS flapping, "
+        "?::TIMESTAMPTZ AS fired_at, ?::TIMESTAMPTZ AS resolved_at"
+    )
+    for key, fired_at, resolved_at in (
+        ("flake", None, T0),
+        ("late flake", None, T0 + 2 * DAY),
+        ("fired", T0, T0),
+        ("pending", None, None),
+    ):
+        await ask(store, row, key, resolved_at, T0, fired_at, resolved_at)
+    assert (await store.prune(books_before=T0 + DAY)).flakes == 1
+    assert await ask(store, "SELECT key FROM alerts ORDER BY ALL") == [("fired",), ("late flake",), ("pending",)]
+
+
 async def test_a_sync_waits_for_a_portion_and_not_for_the_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from runlake.store import retention
 

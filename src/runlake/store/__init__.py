@@ -266,13 +266,15 @@ class Store:
         books_before: datetime | None = None,
     ) -> Pruned:
         """Deletes payloads older than that; snapshots that another had followed by then; and, of the books, syncs that
-        changed nothing and comparisons that were made again. None keeps all. Syncs go on in between."""
+        changed nothing, comparisons that were made again and alerts that never fired. None keeps all. Syncs go on in
+        between."""
         pruned = Pruned()
         for kind, before in (
             ("payloads", payloads_before),
             ("snapshots", snapshots_before),
             ("syncs", books_before),
             ("comparisons", books_before),
+            ("flakes", books_before),
         ):
             for portion in await self._do(partial(self._portions, kind, before)):
                 count = await self._transaction(partial(retention.delete, portion=portion))

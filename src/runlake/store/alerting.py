@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from dataclasses import fields
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import duckdb
@@ -14,6 +14,7 @@ import pyarrow as pa
 from runlake.errors import ConfigError
 from runlake.store import seen
 from runlake.store.books import rows
+from runlake.store.episodes import Alert, Notification, RuleRow, Silence
 from runlake.store.seen import (
     MOST_RUNS,
     WINDOW,
@@ -26,6 +27,7 @@ from runlake.store.seen import (
     given,
     of_pipelines,
 )
+from runlake.store.stories import Story, stories
 from runlake.store.unjudged import unjudge
 
 __all__ = [
@@ -44,106 +46,6 @@ __all__ = [
     "Story",
     "UnknownWord",
 ]
-
-LATELY = timedelta(days=7)
-"""Of what a message says how often a pipeline failed."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Alert:
-    """One episode: a row of `alerts`. `state` is pending, firing or resolved; one that resolves unfired was a flake."""
-
-    alert_id: str
-    rule: str
-    kind: str
-    key: str
-    state: str
-    severity: str
-    since: datetime
-    """When what it is about began, as the vendor's times say."""
-    pending_at: datetime
-    judged_at: datetime
-    why: str
-    facts: dict[str, Any]
-    owner: str | None = None
-    source: str | None = None
-    pipeline_id: str | None = None
-    pipeline_name: str | None = None
-    run_key: str | None = None
-    fired_at: datetime | None = None
-    resolved_at: datetime | None = None
-    resolution: str | None = None
-    flapping: bool = False
-    acked_at: datetime | None = None
-    acked_by: str | None = None
-    ack_note: str | None = None
-    told_at: datetime | None = None
-    """When it was last told as open, or put into the outbox for that."""
-
-
-@dataclass(slots=True, kw_only=True)
-class RuleRow:
-    """A rule as the ledger knows it."""
-
-    rule: str
-    kind: str
-    severity: str
-    definition: str
-    since: datetime
-    evaluated_at: datetime | None = None
-    error: str | None = None
-    retired_at: datetime | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Notification:
-    """A row of the outbox: that this event of this alert is to be told on this channel. `event` is open, repeat,
-    resolve, or digest: that one is about all that is open, and has no `alert_id`."""
-
-    alert_id: str | None
-    channel: str
-    event: str
-    created_at: datetime
-    message_id: str | None = None
-    claimed_at: datetime | None = None
-    attempts: int = 0
-    retry_at: datetime | None = None
-    delivered_at: datetime | None = None
-    dropped_at: datetime | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
-    """Nobody is told of what matches all patterns that are not None, until then."""
-
-    silence_id: str
-    reason: str
-    created_by: str
-    created_at: datetime
-    until: datetime
-    rule: str | None = None
-    source: str | None = None
-    pipeline: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """An alert and what a message tells of it, as known when the message is made. All text is the vendor's own."""
-
-    alert: Alert
-    run_id: str | None = None
-    run_url: str | None = None
-    vendor_status: str | None = None
-    failed_step: str | None = None
-    error: str | None = None
-    last_success_at: datetime | None = None
-    """When the pipeline last succeeded, in the last WINDOW."""
-    ended_lately: int = 0
-    """Runs of the pipeline that succeeded or failed in the last seven days …"""
-    failed_lately: int = 0
-    """… and how many of them failed."""
-    observed_through: datetime | None = None
 
 
 class AlertBooks:
@@ -411,17 +313,7 @@ class AlertBooks:
 
     def stories(self, alert_ids: Sequence[str], now: datetime) -> dict[str, Story]:
         """By alert, what a message tells of it."""
-        alerts = self._named(alert_ids)
-        if not alerts:
-            return {}
-        values = {
-            "earliest": min(alert.since for alert in alerts) - WINDOW,
-            "since": now - WINDOW,
-            "lately": now - LATELY,
-        }
-        with given(self._con, "named", id=[alert.alert_id for alert in alerts]):
-            found = {row.pop("alert_id"): row for row in rows(self._con, _STORIES, values)}
-        return {alert.alert_id: Story(alert=alert, **found[alert.alert_id]) for alert in alerts}
+        return stories(self._con, self._named(alert_ids), now)
 
     # -- how it is written
 
@@ -456,32 +348,3 @@ def _columns(rows_: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 _IDENTITY = ("alert_id", "channel", "event", "created_at")
 _NAMED = "alert_id IN (SELECT id::UUID FROM named)"
 _ALERT = "* REPLACE (alert_id::VARCHAR AS alert_id, run_key::VARCHAR AS run_key)"
-
-# The steps are those of the view `failures`.
-_STORIES = """
-WITH asked AS (
-  SELECT alert_id, run_key, source, pipeline_id FROM rl.alerts WHERE alert_id IN (SELECT id::UUID FROM named)),
-about AS (
-  SELECT run_key, created_at, run_id, run_url, vendor_status, error_message FROM rl.runs
-  WHERE run_key IN (SELECT run_key FROM asked) AND created_at >= $earliest),
-failed_steps AS (
-  SELECT run_key, arg_min(coalesce(name, step_id), step_no) AS failed_step,
-         arg_min_null(error_message, step_no) AS step_error
-  FROM rl.steps WHERE status IN ('failed', 'timed_out')
-    AND run_created_at IN (SELECT created_at FROM about) AND run_key IN (SELECT run_key FROM about)
-  GROUP BY run_key),
-lately AS (
-  SELECT source, pipeline_id, max(ended_at) FILTER (outcome = 'success') AS last_success_at,
-         count(*) FILTER (ended_at >= $lately) AS ended_lately,
-         count(*) FILTER (outcome = 'failure' AND ended_at >= $lately) AS failed_lately
-  FROM (SELECT source, pipeline_id, outcome, coalesce(finished_at, observed_at) AS ended_at
-        FROM runs SEMI JOIN asked USING (source, pipeline_id)
-        WHERE created_at >= $since AND outcome IN ('success', 'failure') AND vanished_at IS NULL)
-  GROUP BY ALL)
-SELECT a.alert_id::VARCHAR AS alert_id, r.run_id, r.run_url, r.vendor_status, f.failed_step,
-       coalesce(f.step_error, r.error_message) AS error, l.last_success_at, coalesce(l.ended_lately, 0) AS ended_lately,
-       coalesce(l.failed_lately, 0) AS failed_lately, s.observed_through
-FROM asked a LEFT JOIN about r ON r.run_key = a.run_key LEFT JOIN failed_steps f ON f.run_key = a.run_key
-LEFT JOIN lately l ON l.source = a.source AND l.pipeline_id = a.pipeline_id
-LEFT JOIN rl.sources s ON s.source = a.source
-"""

@@ -208,5 +208,9 @@ VIEWS = (
     "syncs",
     "coverage",
     "status_map",
+    "alerts",
+    "notifications",
+    "alert_rules",
+    "silences",
     "published",
 )

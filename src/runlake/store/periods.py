@@ -31,6 +31,10 @@ RUNS_AT_ONCE = 500_000
 """How many runs' periods one publish writes, unless a single period has more. They hold the ledger's thread, 16 seconds
 a million runs; and all are to be written once a ledger has become large, or the mapping of a common word changes."""
 
+MADE_FOR = 2
+"""The schema that was the newest when the columns of the tables in SPLIT last changed. A migration that changes them
+raises it, and all periods are written anew."""
+
 KEPT_FOR = timedelta(days=1)
 """How long files stay that the newest copy no longer names."""
 
@@ -96,7 +100,7 @@ def standing(con: duckdb.DuckDBPyConnection, folder: Path, as_of: datetime) -> S
         period: version
         for period, version in con.execute(
             "SELECT period, version FROM rl.published_periods "
-            f"WHERE retired_at IS NULL AND NOT touched AND made_for = {_SCHEMA}"
+            f"WHERE retired_at IS NULL AND NOT touched AND made_for = {MADE_FOR}"
         ).fetchall()
         if period in closed and there.issuperset(_name(table, period, version) for table in SPLIT)
     }
@@ -146,7 +150,7 @@ def settle(con: duckdb.DuckDBPyConnection, folder: Path, versions: Mapping[str, 
         for added, retired_at in ((current - known, None), (unknown, as_of)):
             for period, version in sorted(added):
                 con.execute(
-                    f"INSERT INTO rl.published_periods VALUES (?, ?, {_SCHEMA}, false, ?)",
+                    f"INSERT INTO rl.published_periods VALUES (?, ?, {MADE_FOR}, false, ?)",
                     [period, version, retired_at],
                 )
         expired = con.execute(
@@ -155,9 +159,6 @@ def settle(con: duckdb.DuckDBPyConnection, folder: Path, versions: Mapping[str, 
     for period, version in expired:
         for table in SPLIT:
             (folder / _name(table, period, version)).unlink(missing_ok=True)
-
-
-_SCHEMA = "(SELECT max(version) FROM main.schema_version)"
 
 
 def _name(table: str, period: str, version: str) -> str:

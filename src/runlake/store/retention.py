@@ -29,6 +29,8 @@ class Pruned:
     snapshots: int = 0
     syncs: int = 0
     comparisons: int = 0
+    flakes: int = 0
+    """Alerts that were well again before they fired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +115,5 @@ _RULES = {
         "AND EXISTS (SELECT 1 FROM rl.coverage l WHERE l.source = t.source AND l.pipeline_id = t.pipeline_id "
         "AND l.day = t.day AND l.checked_at > t.checked_at)",
     ),
+    "flakes": _Rule("alerts", "resolved_at", "resolved_at", "AND fired_at IS NULL"),
 }
