@@ -135,3 +135,17 @@ def test_while_nobody_can_tell_nothing_is_fired_resolved_or_told() -> None:
     rows, later = play(before), play([*before, *[blind] * 2])
     assert [(a.key, a.state) for a in later.alerts.values()] == [(a.key, a.state) for a in rows.alerts.values()]
     assert [row.event for row in later.outbox] == [row.event for row in rows.outbox] == []
+
+
+def test_what_has_no_beginning_of_its_own_holds_from_when_it_was_first_found() -> None:
+    """A row of a query."""
+    look = Look(verdict=Verdict.FIRING, age=timedelta(), settled=True, ack=False)
+    episode, states = None, []
+    for minutes in (0, 9, 10):
+        at = T0 + minutes * MINUTE
+        found = replace(judgement(KEYS[0], look, at, None), since=None)
+        episodes = Episodes(now=at, alerts=ALERTS, fired_lately={}, told={})
+        episode = episodes.judged(RULE, found, episode, owner=None, channels=CHANNELS)
+        assert episode is not None
+        states.append(episode.state)
+    assert states == ["pending", "pending", "firing"]

@@ -55,7 +55,7 @@ class Episodes:
                     self.over(episode, found.why)
                 return None
         after = self._news(rule, found, episode, owner)
-        if after.state == "pending" and _has_held(rule, found):
+        if after.state == "pending" and _has_held(rule, found, found.since or after.since):
             self._fire(after, channels)
         if after != episode:
             self._keep(after)
@@ -134,11 +134,11 @@ class Episodes:
         self.changes.alerts[episode.alert_id] = replace(episode, judged_at=self.now)
 
 
-def _has_held(rule: AnyRule, found: Judgement) -> bool:
+def _has_held(rule: AnyRule, found: Judgement, since: datetime) -> bool:
     """Whether it may be told: settled, and seen to last as long as the rule wants, by the source's own clock."""
-    if not rule.holds_for or found.since is None:
+    if not rule.holds_for:
         return found.settled
-    return found.settled and found.seen_through is not None and found.seen_through - found.since >= rule.holds_for
+    return found.settled and found.seen_through is not None and found.seen_through - since >= rule.holds_for
 
 
 def holds_at(rule: AnyRule, found: Judgement) -> datetime | None:
