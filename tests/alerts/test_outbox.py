@@ -144,23 +144,49 @@ async def test_it_opens_before_it_is_over_however_long_the_channel_was_dead(tmp_
         assert scene.told() == [("open", ["etl/a"]), ("resolve", ["etl/a"])]
 
 
-async def test_what_nobody_took_for_a_day_is_given_up_and_is_not_over_either(tmp_path: Path) -> None:
+async def test_what_nobody_took_for_a_day_and_is_over_is_given_up_and_is_not_over_either(tmp_path: Path) -> None:
     async with desk(tmp_path) as scene:
         scene.at["pager"].usual = Answer(status=503)
         scene.fire("etl/a", "etl/b")
         await scene.turn()
         await scene.pass_by(23 * HOUR, every=HOUR)
-        scene.mend("etl/b")
+        scene.mend()
         await scene.pass_by(2 * HOUR, every=20 * MINUTE)
         scene.at["pager"].usual = Answer()
-        await scene.turn(MINUTE)
-        scene.mend()
         await scene.pass_by(HOUR, every=20 * MINUTE)
         assert scene.told() == []
         rows = await ask(scene.store, "SELECT event, dropped_at IS NOT NULL, error FROM rl.notifications ORDER BY ALL")
-        assert [(event, dropped) for event, dropped, _ in rows] == [("open", True), ("open", True), ("resolve", True)]
+        assert [(event, dropped) for event, dropped, _ in rows] == [("open", True)] * 2 + [("resolve", True)] * 2
         assert "503" in rows[0][2]
         scene.fire("etl/a")
+        await scene.turn(MINUTE)
+        assert scene.told() == [("open", ["etl/a"])]
+
+
+async def test_what_still_fires_is_told_and_is_over_however_long_the_channel_was_dead(tmp_path: Path) -> None:
+    async with desk(tmp_path) as scene:
+        scene.fire("etl/told")
+        await scene.turn()
+        scene.at["pager"].usual = Answer(status=503)
+        scene.fire("etl/a")
+        await scene.turn(MINUTE)
+        scene.mend("etl/told")
+        await scene.pass_by(2 * DAY, every=HOUR)
+        scene.at["pager"].usual = Answer()
+        await scene.pass_by(HOUR, every=20 * MINUTE)
+        assert sorted(scene.told()[1:]) == [("open", ["etl/a"]), ("resolve", ["etl/told"])]
+        scene.mend()
+        await scene.turn(MINUTE)
+        assert scene.told()[3:] == [("resolve", ["etl/a"])]
+
+
+async def test_a_silence_of_days_is_not_the_channel_s_fault(tmp_path: Path) -> None:
+    async with desk(tmp_path) as scene:
+        await silence(scene, until=3 * DAY)
+        scene.fire("etl/a")
+        await scene.turn()
+        scene.at["pager"].answers = [Answer(status=503)]
+        await scene.turn(3 * DAY)
         await scene.turn(MINUTE)
         assert scene.told() == [("open", ["etl/a"])]
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from runlake.alerts import channels
 from runlake.alerts.claiming import Claimed, claim
-from runlake.alerts.message import Message
+from runlake.alerts.message import Event, Message
 from runlake.config import Config
 from runlake.config.alerting import AnyChannel
 from runlake.errors import DeliveryError
@@ -26,7 +26,7 @@ from runlake.store.alerting import AlertBooks
 FIRST_RETRY = timedelta(seconds=10)
 LAST_RETRY = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=1)
-"""A message that no channel took for a day is dropped: it would tell of yesterday."""
+"""A message that a channel did not take for a day is dropped where it would tell of yesterday."""
 
 Send = Callable[[AnyChannel, Message], Awaitable[None]]
 
@@ -73,7 +73,8 @@ async def _send_all(
         except DeliveryError as error:
             down = error if error.again else None
             at = now()
-            retry_at = at + _wait(error, each.attempts) if at - each.created_at <= GIVEN_UP_AFTER else None
+            is_late = at - each.created_at > GIVEN_UP_AFTER
+            retry_at = None if is_late and _tells_of_yesterday(each.message) else at + _wait(error, each.attempts)
             failed = partial(
                 AlertBooks.failed, message_id=each.message.message_id, at=at, error=str(error), retry_at=retry_at
             )
@@ -84,6 +85,14 @@ async def _send_all(
             await store.alerting(partial(AlertBooks.delivered, message_id=each.message.message_id, at=now()))
             done.messages += 1
             done.taken.add(each.channel.name)
+
+
+def _tells_of_yesterday(message: Message) -> bool:
+    """Whether nobody misses it by now. What still fires and was told to nobody is news however long a channel was dead,
+    or a silence lasted before; and whoever was told that something began waits to be told that it is over."""
+    if message.event is Event.OPEN:
+        return all(story.alert.state == "resolved" for story in message.stories)
+    return message.event is not Event.RESOLVE
 
 
 def _wait(error: DeliveryError, attempts: int) -> timedelta:
