@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from runlake.alerts.evaluate import Asked
 from runlake.alerts.verdict import Judgement, Verdict
@@ -44,6 +45,12 @@ def _judgement(rule: Sql, row: Mapping[str, Any], as_of: datetime) -> Judgement:
     def text(name: str) -> str | None:
         return None if row.get(name) is None else str(row[name])
 
+    def run_key() -> str | None:
+        try:
+            return str(UUID(text("run_key")))
+        except (TypeError, ValueError):  # a column of that name which is no key of ours is one of the row's facts
+            return None
+
     return Judgement(
         rule=rule.name,
         key="/".join(str(row[name]) for name in rule.key),
@@ -52,7 +59,7 @@ def _judgement(rule: Sql, row: Mapping[str, Any], as_of: datetime) -> Judgement:
         source=text("source"),
         pipeline_id=text("pipeline_id"),
         pipeline_name=text("pipeline_name"),
-        run_key=text("run_key"),
+        run_key=run_key(),
         seen_through=as_of,
         facts=dict(row),
     )
