@@ -146,3 +146,14 @@ def holds_at(rule: AnyRule, found: Judgement) -> datetime | None:
     if found.verdict is Verdict.FIRING and found.settled and found.since is not None and rule.holds_for:
         return found.since + rule.holds_for
     return None
+
+
+def look_again_at(rule: AnyRule, found: Judgement) -> datetime | None:
+    """By the source's clock, when to judge again though nothing is new. What has come already waits until that clock
+    goes on, or runs change."""
+    ahead = (
+        at
+        for at in (found.look_at, holds_at(rule, found))
+        if at is not None and (found.seen_through is None or at > found.seen_through)
+    )
+    return min(ahead, default=None)

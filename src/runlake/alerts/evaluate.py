@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runlake.alerts import kinds
-from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, holds_at
+from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, look_again_at
 from runlake.alerts.message import Event
 from runlake.alerts.routing import reaches
 from runlake.alerts.scope import Scoped, in_scope, owner_of
@@ -156,10 +156,9 @@ class _Evaluation:
             since = max(self._known[rule.name].since, first_synced_at)
             found = kinds.judge(rule, pipeline, since=since, episode=self._open.get((rule.name, pipeline.key)))
             self._step(rule, found, pipeline)
-            for at in (found.look_at, holds_at(rule, found)):
-                # What has come already, by this source's clock, waits until that goes on or its runs change.
-                if at is not None and (found.seen_through is None or at > found.seen_through):
-                    earliest = at if earliest is None else min(earliest, at)
+            at = look_again_at(rule, found)
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
         return earliest
 
     def queries(self, asked: Mapping[str, Asked]) -> None:

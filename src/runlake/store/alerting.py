@@ -15,6 +15,7 @@ from runlake.errors import ConfigError
 from runlake.store import seen
 from runlake.store.books import rows
 from runlake.store.episodes import Alert, Notification, RuleRow, Silence
+from runlake.store.past import Past
 from runlake.store.seen import (
     MOST_RUNS,
     WINDOW,
@@ -88,6 +89,10 @@ class AlertBooks:
         they are needed.
         """
         return seen.pipelines(self._con, known, keys, now, conditions=conditions, labels=labels)
+
+    def past(self, start: datetime) -> Past:
+        """What there was to be seen from then on."""
+        return Past(self._con, start)
 
     def judge_all(self, now: datetime) -> None:
         """Puts every pipeline with a run in the WINDOW before `now`, or one that is still open, into the queue."""

@@ -191,7 +191,7 @@ def pipelines(
         listed = {place: (name, paused) for place, name, paused in con.execute(_LISTED).fetchall()}
         # Not of an executed statement: DuckDB 2 warns that this would copy all rows once more.
         table = con.sql(query, params={"since": now - WINDOW}).to_arrow_table()
-    runs, names = _runs(table, len(keys), list(conditions))
+    runs, names = runs_by_place(table, len(keys), list(conditions))
     return [
         SeenPipeline(
             source=known[source],
@@ -204,7 +204,9 @@ def pipelines(
     ]
 
 
-def _runs(table: pa.Table, pipelines: int, conditions: Sequence[str]) -> tuple[list[list[SeenRun]], list[str | None]]:
+def runs_by_place(
+    table: pa.Table, pipelines: int, conditions: Sequence[str]
+) -> tuple[list[list[SeenRun]], list[str | None]]:
     """By the place of each pipeline, its runs and its name. Column by column, which takes half as long as rows."""
     columns: list[list[Any]] = [column.to_pylist() for column in table.columns]
     places, names, keys, ids, attempts, statuses, words, *rest = columns
