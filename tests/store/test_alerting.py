@@ -244,6 +244,14 @@ async def test_a_run_is_seen_as_the_public_views_show_it(store: Store) -> None:
     assert pipeline.key == "s/p"
 
 
+async def test_instants_are_seen_to_the_microsecond_whenever_they_are(store: Store) -> None:
+    chance, ends = Random(0), datetime(2200, 1, 1, tzinfo=UTC)
+    at = [T0 + chance.random() * (ends - T0) for _ in range(150)]
+    await put(store, T0, *(a_run(number, at=each) for number, each in enumerate(at)))
+    [pipeline] = await seen(store)
+    assert [run.created_at for run in pipeline.runs] == sorted(at, reverse=True)
+
+
 async def test_the_newest_runs_of_the_window_are_seen_and_all_open_ones(store: Store) -> None:
     old = a_run(0, "running", at=T0 - 10 * WINDOW)
     many = [a_run(number, "running" if number == 1 else "done", at=T0 + number * MINUTE) for number in range(1, 300)]

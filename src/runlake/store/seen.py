@@ -311,6 +311,7 @@ GROUP BY ALL ORDER BY ALL
 _LISTED = "SELECT place, pipeline_name, paused FROM rl.pipelines JOIN asked USING (source, pipeline_id)"
 
 # How a failure was seen: by what first said the word that it has now, since it last had another.
+# Seconds are made of microseconds here: DuckDB's own `epoch` is off by one of them from 2106 on.
 _RUNS = f"""
 WITH watched AS (
   SELECT place, run_key, created_at, read_at FROM rl.watched JOIN asked USING (source, pipeline_id)
@@ -335,8 +336,9 @@ seen_by AS (
   SELECT run_key, arg_min(read_by, observed_at) AS read_by FROM told
   WHERE is_so AND observed_at > coalesce(other_at, '-infinity') GROUP BY run_key)
 SELECT place, CASE WHEN nth = 1 THEN pipeline_name END, run_key::VARCHAR, run_id, attempt, status, vendor_status,
-       epoch(created_at), epoch(observed_at), epoch(started_at), epoch(finished_at), duration_ms, trigger,
-       seen_by.read_by, epoch(read_at), vanished_at IS NOT NULL, {{labels}}{{conditions}}
+       epoch_us(created_at) / 1e6, epoch_us(observed_at) / 1e6, epoch_us(started_at) / 1e6,
+       epoch_us(finished_at) / 1e6, duration_ms, trigger, seen_by.read_by, epoch_us(read_at) / 1e6,
+       vanished_at IS NOT NULL, {{labels}}{{conditions}}
 FROM picked LEFT JOIN seen_by USING (run_key)
 ORDER BY place, nth, created_at DESC
 """
