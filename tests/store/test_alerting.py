@@ -210,11 +210,13 @@ async def test_a_pipeline_is_looked_at_when_its_instant_has_come_by_its_sources_
 
 async def test_all_that_may_be_judged_can_be_queued(store: Store) -> None:
     await put(store, T0, a_run(1), a_run(2, "running", pipeline="old", at=T0 - 2 * WINDOW))
-    await put(store, T0, a_run(3, pipeline="older", at=T0 - 2 * WINDOW))
-    await store.alerting(lambda books: books.judged([("s", key) for key in ("p", "old", "older")], {}))
+    listed = [Pipeline(pipeline_id=name, name=name) for name in ("never", "p")]
+    await put(store, T0, a_run(3, pipeline="older", at=T0 - 2 * WINDOW), pipelines=listed)
+    await store.alerting(lambda books: books.judged(books.candidates(books.sources()), {}))
+    assert await queue(store) == []
     await store.alerting(lambda books: books.judge_all(T0))
     await store.alerting(lambda books: books.judge_all(T0))
-    assert await queue(store) == [("s", "old"), ("s", "p")]
+    assert await queue(store) == [("s", "never"), ("s", "old"), ("s", "p")]
 
 
 # --- what is seen ----------------------------------------------------------------------------------------------------

@@ -95,11 +95,13 @@ class AlertBooks:
         return Past(self._con, start)
 
     def judge_all(self, now: datetime) -> None:
-        """Puts every pipeline with a run in the WINDOW before `now`, or one that is still open, into the queue."""
+        """Puts into the queue every pipeline that its vendor lists, that has a run in the WINDOW before `now`, or one
+        that is still open."""
         unjudge(
             self._con,
             "SELECT source, pipeline_id FROM rl.runs WHERE created_at >= ? UNION ALL "
-            "SELECT source, pipeline_id FROM rl.watched WHERE created_at IS NOT NULL",
+            "SELECT source, pipeline_id FROM rl.watched WHERE created_at IS NOT NULL UNION ALL "
+            "SELECT source, pipeline_id FROM rl.pipelines",  # of which none may have run for long
             [now - WINDOW],
         )
 
@@ -107,13 +109,11 @@ class AlertBooks:
         """Takes pipelines out of the queue, and says when to look at each again; None: when it changes."""
         if not keys:
             return
-        if keys:
-            with given(self._con, "done", **of_pipelines(keys)):
-                for table in ("unjudged", "lookouts"):
-                    self._con.execute(
-                        f"DELETE FROM rl.{table} t USING done d "
-                        "WHERE t.source = d.source AND t.pipeline_id = d.pipeline_id"
-                    )
+        with given(self._con, "done", **of_pipelines(keys)):
+            for table in ("unjudged", "lookouts"):
+                self._con.execute(
+                    f"DELETE FROM rl.{table} t USING done d WHERE t.source = d.source AND t.pipeline_id = d.pipeline_id"
+                )
         ahead = [(*key, look_at) for key, look_at in lookouts.items() if look_at is not None]
         names = ("source", "pipeline_id", "look_at")
         self._insert("lookouts", [dict(zip(names, row, strict=True)) for row in ahead])
@@ -153,8 +153,6 @@ class AlertBooks:
         return {(rule, key): count for rule, key, count in counts}
 
     def save_alerts(self, changed: Sequence[Alert]) -> None:
-        if not changed:
-            return
         if not changed:
             return
         with given(self._con, "named", id=[alert.alert_id for alert in changed]):
