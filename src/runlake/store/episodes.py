@@ -48,7 +48,6 @@ class RuleRow:
     severity: str
     definition: str
     since: datetime
-    evaluated_at: datetime | None = None
     error: str | None = None
     retired_at: datetime | None = None
 

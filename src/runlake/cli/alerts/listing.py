@@ -113,7 +113,7 @@ def _write(text: str, width: int, indent: str) -> None:
 # --- rules -----------------------------------------------------------------------------------------------------------
 
 _RULE = ("rule", "severity", "for", "scope", "from", "since", "open")
-_RULE_ROW = ("rule", "kind", "severity", "for", "from", "since", "evaluated_at", "error", "open", "definition")
+_RULE_ROW = ("rule", "kind", "severity", "for", "from", "since", "error", "open", "definition")
 
 
 def rules(config: Config, format_: Format) -> None:
@@ -125,7 +125,7 @@ def rules(config: Config, format_: Format) -> None:
             rows = [
                 [
                     *(rule.name, rule.kind, rule.told_as.value, rule.holds_for, _from(rule, written)),
-                    *((row.since, row.evaluated_at, row.error) if (row := known.get(rule.name)) else (None,) * 3),
+                    *((row.since, row.error) if (row := known.get(rule.name)) else (None, None)),
                     *(open_ones[rule.name], rule.model_dump(mode="json", exclude_none=True)),
                 ]
                 for rule in config.rules

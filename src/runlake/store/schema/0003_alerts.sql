@@ -9,7 +9,7 @@ CREATE TABLE rl.lookouts (source VARCHAR NOT NULL, pipeline_id VARCHAR NOT NULL,
 -- `since`: from when on it has been as `definition` says; what ended before is none of its business.
 CREATE TABLE rl.alert_rules (
   rule VARCHAR NOT NULL, kind VARCHAR NOT NULL, severity VARCHAR NOT NULL, definition VARCHAR NOT NULL,
-  since TIMESTAMPTZ NOT NULL, evaluated_at TIMESTAMPTZ, error VARCHAR, retired_at TIMESTAMPTZ);
+  since TIMESTAMPTZ NOT NULL, error VARCHAR, retired_at TIMESTAMPTZ);
 
 -- One row for each episode. `facts` is JSON: what the verdict rests on.
 CREATE TABLE rl.alerts (
