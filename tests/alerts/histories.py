@@ -48,18 +48,19 @@ class Step:
 
 looks = st.builds(
     Look,
-    verdict=st.sampled_from([*Verdict, Verdict.FIRING, Verdict.FIRING]),
+    verdict=st.sampled_from([*Verdict, Verdict.FIRING, Verdict.OK]),
     age=st.integers(0, 15).map(lambda minutes: minutes * MINUTE),
     settled=st.integers(0, 4).map(bool),
     ack=st.integers(0, 12).map(lambda n: n == 0),
 )
 steps = st.builds(
     Step,
-    after=st.one_of(st.integers(0, 90), st.integers(0, 3000), st.integers(-90, 0)).map(lambda n: n * MINUTE),
-    seen=st.one_of(st.just(timedelta()), st.integers(1, 90).map(lambda n: n * MINUTE)),
+    # Mostly short, so that much happens in a day; now and then longer than that.
+    after=st.sampled_from([0, 1, 10, 30, 30, 60, 60, 90, 90, 240, 3000, -90]).map(lambda n: n * MINUTE),
+    seen=st.sampled_from([0, 1, 5, 15, 30, 90]).map(lambda n: n * MINUTE),
     looks=st.tuples(*(looks for _ in KEYS)),
 )
-histories = st.lists(steps, min_size=1, max_size=40)
+histories = st.lists(steps, min_size=20, max_size=40)
 
 
 @dataclass

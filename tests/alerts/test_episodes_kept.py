@@ -74,7 +74,7 @@ async def really(
     return told
 
 
-@drawn(6)
+@drawn(3)
 @given(histories, st.lists(st.booleans(), min_size=40, max_size=40))
 def test_a_ledger_that_is_opened_anew_at_any_time_tells_what_the_model_tells(
     history: list[Step], restarts: list[bool]

@@ -109,10 +109,14 @@ async def test_who_says_when_to_come_back_is_asked_then_and_not_before(tmp_path:
         scene.fire("etl/a")
         done = await scene.turn()
         assert done.next_at is not None and done.next_at - T0 == 30 * MINUTE
-        await scene.pass_by(29 * MINUTE)
+        await scene.pass_by(20 * MINUTE, every=5 * MINUTE)
+        scene.mend()  # which is not told before that it began
+        await scene.pass_by(9 * MINUTE, every=3 * MINUTE)
         assert len(scene.at["pager"].messages) == 1
         await scene.turn(MINUTE)
         assert scene.told() == [("open", ["etl/a"])]
+        await scene.turn(MINUTE)
+        assert scene.told()[1:] == [("resolve", ["etl/a"])]
 
 
 async def test_a_dead_channel_does_not_hold_up_another(tmp_path: Path) -> None:
