@@ -69,15 +69,16 @@ class Episodes:
         if episode.state == "firing":
             self._tell(ended, Event.RESOLVE, self.told.get(episode.alert_id, ()))
 
-    def repeat(self, rule: AnyRule, episode: Alert) -> None:
-        """Tells a firing one again, where its rule wants that and nothing speaks against it."""
+    def repeat(self, rule: AnyRule, episode: Alert) -> Alert:
+        """Tells a firing one again, where its rule wants that and nothing speaks against it; the episode after that."""
         if rule.repeat_every is None or episode.told_at is None or not self.may_repeat(episode):
-            return
+            return episode
         if self.now - episode.told_at < rule.repeat_every:
-            return
+            return episode
         again = replace(episode, told_at=self.now)
         self._keep(again)
         self._tell(again, Event.REPEAT, self.told.get(episode.alert_id, ()))
+        return again
 
     def may_repeat(self, episode: Alert) -> bool:
         quiet = episode.acked_at is not None or episode.flapping or self.is_chronic(episode)

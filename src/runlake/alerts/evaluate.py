@@ -73,6 +73,7 @@ def evaluate(
     """Judges and writes; needs an open transaction. `asked` are the answers to `sql` rules, by rule; those that were
     not asked this time stay as they are. `but_not`: pipelines that were judged just now."""
     evaluation = _Evaluation(books, config, now)
+    evaluation.let_go()
     evaluation.sources()
     evaluation.pipelines(but_not)
     evaluation.queries(asked or {})
@@ -83,6 +84,7 @@ class _Evaluation:
     def __init__(self, books: AlertBooks, config: Config, now: datetime) -> None:
         self._books, self._config, self._now = books, config, now
         self._rules = config.rules
+        self._by_name = {rule.name: rule for rule in self._rules}
         self._names = {source.name for source in config.source}
         self._known = self._keep_rules()
         self._open = {(alert.rule, alert.key): alert for alert in books.open_alerts()}
@@ -94,6 +96,7 @@ class _Evaluation:
         )
         self._seen = {name: seen for name, seen in books.sources().items() if name in self._names}
         self._judged: frozenset[tuple[str, str]] = frozenset()
+        self._called: dict[str, str | None] = {}
         self._unfinished = False
         self._errors: dict[str, str | None] = {}
 
@@ -121,6 +124,26 @@ class _Evaluation:
 
     # -- what is judged
 
+    def let_go(self) -> None:
+        """Ends the episodes that will never be judged again."""
+        for (name, key), episode in list(self._open.items()):
+            if resolution := self._no_more(self._by_name.get(name), episode):
+                self._episodes.over(episode, resolution)
+                del self._open[name, key]
+
+    def _no_more(self, rule: AnyRule | None, episode: Alert) -> str | None:
+        """Why no rule is about it any more, where that is so."""
+        if rule is None:
+            return "the rule is not in force any more"
+        if rule.kind != episode.kind:
+            return "the rule looks for something else now"
+        if isinstance(rule, Sql):
+            return None
+        if episode.source not in self._names:
+            return "the source is polled no more"
+        called = self._called.get(episode.key, episode.pipeline_name)
+        return None if in_scope(rule, episode.source, episode.pipeline_id, called) else "the rule is about it no more"
+
     def sources(self) -> None:
         rules = [rule for rule in self._rules if not isinstance(rule, RunRule | Sql)]
         for source in self._config.source:
@@ -144,6 +167,7 @@ class _Evaluation:
         for pipeline in self._books.pipelines(seen, keys, self._now, conditions=conditions, labels=labels):
             its_rules = scoped.of(pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name)
             lookouts[pipeline.source.source, pipeline.pipeline_id] = self._pipeline(its_rules, pipeline)
+            self._called[pipeline.key] = pipeline.pipeline_name
         self._books.judged(keys, lookouts)
         self._judged = frozenset(keys)
 
@@ -198,26 +222,15 @@ class _Evaluation:
     # -- what follows from it
 
     def done(self) -> Evaluated:
-        self._end_what_is_judged_no_more()
-        by_name = {rule.name: rule for rule in self._rules}
-        for (name, _), episode in self._open.items():
-            self._episodes.repeat(by_name[name], episode)
+        self.let_go()  # pipelines may be called otherwise by now
+        for (name, key), episode in self._open.items():
+            self._open[name, key] = self._episodes.repeat(self._by_name[name], episode)
         self._plan_digest()
         changes = self._episodes.changes
         self._books.save_alerts(list(changes.alerts.values()))
         self._books.enqueue(changes.outbox)
         self._keep_errors()
         return self._summary(changes)
-
-    def _end_what_is_judged_no_more(self) -> None:
-        for (name, key), episode in list(self._open.items()):
-            if name not in self._known:
-                self._episodes.over(episode, "the rule is not in force any more")
-            elif episode.kind != "sql" and episode.source not in self._names:
-                self._episodes.over(episode, "the source is polled no more")
-            else:
-                continue
-            del self._open[name, key]
 
     def _plan_digest(self) -> None:
         due = last_before(self._config.alerts.digest, self._now)

@@ -1,0 +1,79 @@
+"""What an evaluation makes of a config that has changed, and when there will be something to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runlake.model import Pipeline
+from sync.conftest import Stage, ask, stage
+from sync.tiny import DAY, HOUR
+
+from .desk import desk
+from .shift import Listing, Shift, shift
+
+__all__ = ["stage"]
+
+
+@pytest.fixture
+async def broken(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shift]:
+    """`etl` has failed, which the rule `watch` has told."""
+    async with shift(tmp_path, stage, monkeypatch, rule=[{"kind": "failed", "name": "watch"}]) as scene:
+        await scene.poll()
+        scene.ran("etl", "failed")
+        await scene.poll()
+        assert scene.told() == [("open", "watch", ["etl"])]
+        yield scene
+
+
+async def resolutions(scene: Shift) -> list[str]:
+    return [text for (text,) in await ask(scene.store, "SELECT resolution FROM rl.alerts WHERE state = 'resolved'")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "resolution"),
+    [
+        ({"kind": "failed", "name": "other"}, "the rule is not in force any more"),
+        ({"kind": "failed", "name": "watch", "pipelines": ["!etl"]}, "the rule is about it no more"),
+        ({"kind": "missing", "name": "watch"}, "the rule looks for something else now"),
+        ({"kind": "coverage_gap", "name": "watch"}, "the rule looks for something else now"),
+    ],
+)
+async def test_what_a_changed_rule_would_never_find_again_is_over(
+    broken: Shift, rule: dict[str, Any], resolution: str
+) -> None:
+    broken.tables["rule"] = [rule]
+    await broken.turn()
+    assert broken.told()[1:] == [("resolve", "watch", ["etl"])]
+    assert await resolutions(broken) == [resolution]
+
+
+async def test_a_pipeline_that_its_rule_knows_by_name_is_over_when_it_is_called_otherwise(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Listing, "shown", [Pipeline(pipeline_id="etl", name="nightly load")])
+    rule = {"kind": "failed", "name": "watch", "pipelines": ["nightly*"]}
+    async with shift(tmp_path, stage, monkeypatch, connector="listing", rule=[rule]) as scene:
+        await scene.poll()
+        for name, resolved in (
+            ("nightly load", []),
+            ("nightly copy", []),
+            ("old copy", ["the rule is about it no more"]),
+        ):
+            Listing.shown = [Pipeline(pipeline_id="etl", name=name)]
+            scene.ran("etl", "failed")
+            await scene.poll(DAY)  # after which pipelines are listed again
+            await scene.poll()
+            assert scene.told()[0] == ("open", "watch", ["etl"])
+            assert await resolutions(scene) == resolved
+
+
+async def test_what_is_repeated_comes_again_when_its_time_has_come_and_not_before(tmp_path: Path) -> None:
+    async with desk(tmp_path, rule={"broken": {"repeat_every": "1h"}}) as it:
+        it.fire("etl/a")
+        for _ in range(3):
+            assert (await it.evaluate()).next_at == it.now + HOUR
+            it.now += HOUR
