@@ -5,14 +5,19 @@ Everything it shows is simulated: no vendor is contacted, no run is real.
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from runlake.emulator import Clock, Emulator, Fault, Faults, World, serve
-from runlake.emulator.catalog import PIPELINES
+from runlake.emulator.catalog import PIPELINES, Character, Pipeline
 from runlake.errors import ConfigError
 
 PASSES = timedelta(hours=24)
@@ -21,6 +26,19 @@ RATE = 2.0
 SEEDS = 60
 MARK = "runlake-demo"
 """The file by which a folder is known to be a demo's, and thus free to be overwritten."""
+
+FRAIL = Pipeline(
+    "clarifeye",
+    "discharge-letters",
+    timedelta(hours=4),
+    ("parsing", "chunking"),
+    Character(length_s=600, failure=0.45, delete=0),
+    group="insurance-policies",
+)
+"""The pipeline that is alerted on: it fails often."""
+
+HELD = timedelta(minutes=2)
+"""After a run's end, by when a failure has lasted long enough to be told."""
 
 QUESTIONS = (
     (
@@ -76,10 +94,14 @@ class Demo:
     config: Path
     clock: Clock
     emulator: Emulator
+    inbox: list[dict[str, Any]]
+    """What the receiver of alerts was sent."""
+    trouble: tuple[datetime, datetime, datetime]
+    """When a run of FRAIL has just failed, when the next one has as well, and when a later one has succeeded."""
 
     def a_day_later(self) -> None:
         """Lets the simulated hours pass. From now on one list row of one vendor has a word that nobody documented."""
-        self.clock.advance(PASSES)
+        self.clock.set(datetime.now(UTC))
         self.emulator.vendor("truestate").faults = Faults(kinds={Fault.UNKNOWN_WORD}, limit=1)
 
     def handles(self) -> list[tuple[str, str]]:
@@ -107,26 +129,85 @@ def running(folder: Path) -> Iterator[Demo]:
     claim(folder)
     start = datetime.now(UTC) - PASSES
     clock = Clock(start, speed=1.0)
-    emulator = Emulator(_eventful(start), clock, start=start - HISTORY, rate=RATE)
-    with serve(emulator) as base_url:
+    seed, trouble = _eventful(start)
+    emulator = Emulator(seed, clock, start=start - HISTORY, pipelines=(*PIPELINES, FRAIL), rate=RATE)
+    with serve(emulator) as base_url, _receiver() as (address, inbox):
         config = folder / "runlake.toml"
-        config.write_text(_config(emulator, base_url, folder), encoding="utf-8")
-        yield Demo(config, clock, emulator)
+        config.write_text(_config(emulator, base_url, folder) + _alerting(address, folder), encoding="utf-8")
+        yield Demo(config, clock, emulator, inbox, trouble)
 
 
-def _eventful(start: datetime) -> int:
-    """The first seed with what a demo should show: that day a finished run is rerun, another deleted. Both are rare."""
+def _eventful(start: datetime) -> tuple[int, tuple[datetime, datetime, datetime]]:
+    """The first seed with what a demo should show: that day a finished run is rerun, another deleted, both of which are
+    rare, and FRAIL fails twice in a row and then recovers; and when that is (`Demo.trouble`). Where none of SEEDS has
+    all of it, one with the latter."""
     end, recent = start + PASSES, start - timedelta(days=2)
+    found = None
     for seed in range(SEEDS):
-        world, reran, deleted = World(seed, recent, rate=RATE), False, False
+        world, reran, deleted = World(seed, recent, (*PIPELINES, FRAIL), rate=RATE), False, False
+        trouble = _trouble(world, start, end)
+        if trouble is None:
+            continue
+        found = found or (seed, trouble)
         for vendor in sorted({pipeline.vendor for pipeline in PIPELINES}):
             for run in world.runs(vendor, start):
                 if run.at(start).state.final:
                     deleted |= not run.exists_at(end)
                     reran |= run.exists_at(end) and run.at(start).attempt.number < run.at(end).attempt.number
         if reran and deleted:
-            return seed
-    return 0
+            return seed, trouble
+    assert found is not None, f"of {SEEDS} seeds, FRAIL fails twice and recovers in most"
+    return found
+
+
+def _trouble(world: World, start: datetime, end: datetime) -> tuple[datetime, datetime, datetime] | None:
+    ended = [(run.moments[-1].at + HELD, run.moments[-1].state) for run in world.runs(FRAIL.vendor, end, FRAIL.name)]
+    that_day = [(at, state) for at, state in ended if start + HELD < at < end]
+    for (first, failed), (second, again) in pairwise(that_day):
+        well = [at for at, state in that_day if at > second and not state.failure]
+        if failed.failure and again.failure and well:
+            return first, second, well[0]
+    return None
+
+
+@contextmanager
+def _receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Takes what a webhook sends, on 127.0.0.1; gives its address, and the list of what it was sent."""
+    inbox: list[dict[str, Any]] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            inbox.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", inbox
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _alerting(address: str, folder: Path) -> str:
+    (folder / "secrets" / "alerts-url").write_text(f"{address}\n", encoding="utf-8")
+    return f"""
+[[rule]]
+kind = "failed"
+pipelines = ["{FRAIL.name}"]
+
+[[channel]]
+name = "demo"
+kind = "webhook"
+url = {{ file = "secrets/alerts-url" }}
+rules = ["failed"]
+digest = false
+"""
 
 
 def _config(emulator: Emulator, base_url: str, folder: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ def test_the_demo_tells_its_story_and_leaves_its_ledger(
     for vendor in ("clinia", "clerk", "truestate", "clarifeye", "esper", "airflow"):
         assert done.out.count(f"\n{vendor} ") >= 2, vendor
     assert {"finished", "reran", "vanished"} <= set(done.out.split())
+    letters = r"clarifeye/discharge-letters failed\n"
+    [failed, again, recovered] = re.findall(r"it (?:fails again|fails|recovers):.*\n(?:   \|.*\n)*", done.out)
+    assert re.search(rf"\| CRITICAL {letters}", failed)
+    assert "|" not in again
+    assert re.search(rf"\| RESOLVED {letters}", recovered)
     assert runlake("-c", "demo/runlake.toml", "status").code == 0
     [told] = runlake(
         "-c", "demo/runlake.toml", "sql", "--format", "json",
@@ -59,7 +65,7 @@ def test_a_demos_folder_may_be_used_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hour", [0, 7, 15])
 def test_the_day_of_the_demo_has_what_it_promises(hour: int) -> None:
-    from datetime import UTC, datetime
-
-    seed = demo._eventful(datetime(2026, 7, 13, hour, tzinfo=UTC))
+    start = datetime(2026, 7, 13, hour, tzinfo=UTC)
+    seed, trouble = demo._eventful(start)
     assert 0 <= seed < demo.SEEDS
+    assert start < trouble[0] < trouble[1] < trouble[2] < start + demo.PASSES

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runlake import config
+from runlake.alerts.turn import turn
 from runlake.cli import DONE, SOURCE_FAILED, show, syncing
 from runlake.cli.once import Done, Go, side_by_side
 from runlake.cli.progress import Live
 from runlake.config import Config, Source
 from runlake.model import RunStatus
-from runlake.store import Sync
+from runlake.store import Store, Sync
 from runlake.store.query import Reader
+from runlake.sync import sync
 
 if TYPE_CHECKING:
     from runlake.demo import Demo
@@ -36,8 +38,9 @@ def demo(folder: Path) -> int:
         failed = _round(loaded, running, [])
         before = running.clock.now()
         known = set(running.handles())
+        _alerts(loaded, running, world.FRAIL.vendor, world.FRAIL.name)
         running.a_day_later()
-        say(f"\n2. A simulated day later, {_at(running.clock.now())}: what is new, and what has changed.\n\n")
+        say(f"\n3. A simulated day later, {_at(running.clock.now())}: what is new, and what has changed.\n\n")
         failed |= _round(loaded, running, [handle for handle in running.handles() if handle not in known])
         with Reader(loaded.database) as reader:
             final = [status.value for status in RunStatus if status.is_final]
@@ -45,7 +48,7 @@ def demo(folder: Path) -> int:
             columns = ("source", "finished", "reran", "vanished", "new_word")
             say("\n   What became of runs that were known the day before (new_word: a status nobody documented):\n\n")
             show.table(columns, [[row[name] for name in columns] for row in rows])
-            for number, (title, query) in enumerate(world.QUESTIONS, 3):
+            for number, (title, query) in enumerate(world.QUESTIONS, 4):
                 say(f"\n{number}. {title}\n\n")
                 answer = reader.ask(query)
                 show.table(answer.columns, answer.rows())
@@ -57,6 +60,28 @@ def demo(folder: Path) -> int:
         f"Then your own vendors: {command} connectors, then with init, check and daemon in its place\n"
     )
     return SOURCE_FAILED if failed else DONE
+
+
+def _alerts(loaded: Config, running: Demo, vendor: str, pipeline: str) -> None:
+    """Looks three times at a pipeline that fails, fails again and recovers; shows what its channel was sent."""
+    say = sys.stdout.write
+    say(f"\n2. Alerts, as a webhook gets them: {pipeline} fails, fails again, and recovers.\n")
+    [source] = loaded.select([vendor])
+
+    async def look() -> None:
+        async with Store(loaded.database) as store:
+            await sync(source, store, now=running.clock.now)
+            await turn(store, loaded, running.clock.now)
+
+    asyncio.run(look())  # what failed until now is history
+    for happens, at in zip(("it fails", "it fails again", "it recovers"), running.trouble, strict=True):
+        running.clock.set(at)
+        asyncio.run(look())
+        say(f"\n   {_at(at)}, {happens}{':' if running.inbox else ': no message, for that has been told'}\n")
+        while running.inbox:
+            message = running.inbox.pop(0)
+            lines = f"{message['title']}\n\n{message['text']}".splitlines()
+            say("".join(f"   | {show.clean(line)}".rstrip() + "\n" for line in lines))
 
 
 def _command() -> str:
