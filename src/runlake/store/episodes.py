@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
+
+import duckdb
+
+from runlake.store.books import rows
+from runlake.store.given import given
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,3 +89,30 @@ class Silence:
     rule: str | None = None
     source: str | None = None
     pipeline: str | None = None
+
+
+def values_of(row: Alert | RuleRow | Notification | Silence) -> dict[str, Any]:
+    """By column, as the tables have them: facts are JSON."""
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
+    if isinstance(row, Alert):
+        values["facts"] = json.dumps(row.facts, ensure_ascii=False)
+    return values
+
+
+def alerts(con: duckdb.DuckDBPyConnection, which: str, values: Sequence[Any] = ()) -> list[Alert]:
+    """`which` is the rest of the query: a WHERE, an order."""
+    query = "SELECT * REPLACE (alert_id::VARCHAR AS alert_id, run_key::VARCHAR AS run_key) FROM rl.alerts"
+    found = rows(con, f"{query} {which}", values)
+    return [Alert(**{**row, "facts": json.loads(row["facts"])}) for row in found]
+
+
+def alerts_named(con: duckdb.DuckDBPyConnection, alert_ids: Sequence[str]) -> list[Alert]:
+    """In no order that means anything; those that are not there are left out."""
+    if not alert_ids:
+        return []
+    with given(con, "named", id=list(alert_ids)):
+        return alerts(con, f"WHERE {NAMED}")
+
+
+NAMED = "alert_id IN (SELECT id::UUID FROM named)"
+"""For queries to which `named` is given, with a column `id`."""

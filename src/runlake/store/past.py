@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 
-from runlake.store.seen import WINDOW, Key, SeenRun, UnknownWord, condition, given, of_pipelines, runs_by_place
+from runlake.store.given import given
+from runlake.store.seen import WINDOW, Key, SeenRun, UnknownWord, condition, instants, of_pipelines, runs_by_place
 
 
 class PastSync(NamedTuple):
@@ -69,8 +70,10 @@ class Past:
 
     def syncs(self, source: str) -> list[PastSync]:
         """In the order in which they ended."""
-        found = self._con.execute(_SYNCS, {"source": source, "since": self.since}).fetchall()
-        return [PastSync(*row) for row in found]
+        table = self._con.sql(_SYNCS, params={"source": source, "since": self.since}).to_arrow_table()
+        kinds, began, ended, *rest, through = (column.to_pylist() for column in table.columns)
+        made = zip(kinds, instants(began), instants(ended), *rest, instants(through), strict=True)
+        return list(map(PastSync._make, made))
 
     def first_synced_at(self) -> dict[str, datetime]:
         """By source, when its first complete sync began."""
@@ -94,8 +97,8 @@ class Past:
         places, known = (table[name].to_pylist() for name in ("place", "known"))
         runs, _ = runs_by_place(table.drop_columns(["known"]), len(keys), [where] if where is not None else [])
         times: list[list[datetime]] = [[] for _ in keys]
-        for place, at in zip(places, known, strict=True):
-            times[place].append(datetime.fromtimestamp(at, UTC))
+        for place, at in zip(places, instants(known), strict=True):
+            times[place].append(at)
         return [list(zip(*both, strict=True)) for both in zip(times, runs, strict=True)]
 
     def words(self, source: str) -> list[PastWord]:
@@ -112,7 +115,8 @@ class Past:
 _KNOWN_AT = "coalesce(CASE WHEN y.kind <> 'backfill' THEN y.finished_at END, s.observed_at)"
 
 _SYNCS = """
-SELECT kind, started_at, finished_at, outcome, error_class, error, observed_through
+SELECT kind, epoch_us(started_at) / 1e6, epoch_us(finished_at) / 1e6, outcome, error_class, error,
+       epoch_us(observed_through) / 1e6
 FROM rl.syncs WHERE source = $source AND finished_at >= $since ORDER BY finished_at, started_at
 """
 
@@ -144,9 +148,9 @@ picked AS (
   LEFT JOIN rl.syncs y ON y.sync_id = s.sync_id
   WHERE s.created_at >= $since OR s.run_key IN (FROM long_open))
 SELECT place, NULL::VARCHAR AS name, run_key::VARCHAR AS run_key, run_id, attempt, status, vendor_status,
-       epoch(created_at) AS created, epoch(observed_at) AS observed, epoch(started_at) AS started,
-       epoch(finished_at) AS finished, duration_ms, trigger, read_by, NULL::DOUBLE AS read,
-       vanished_at IS NOT NULL AS vanished, {{labels}} AS its_labels{{conditions}}, epoch(known_at) AS known
+       epoch_us(created_at) / 1e6, epoch_us(observed_at) / 1e6, epoch_us(started_at) / 1e6,
+       epoch_us(finished_at) / 1e6, duration_ms, trigger, read_by, NULL::DOUBLE AS read,
+       vanished_at IS NOT NULL, {{labels}}{{conditions}}, epoch_us(known_at) / 1e6 AS known
 FROM picked ORDER BY place, known_at, observed_at
 """
 

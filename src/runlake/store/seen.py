@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from runlake.model import Outcome, RunStatus
 from runlake.store.books import rows
+from runlake.store.given import given
 
 WINDOW = timedelta(days=30)
 """How far back the runs of a pipeline are looked at."""
@@ -125,17 +125,6 @@ class SeenPipeline:
         return f"{self.source.source}/{self.pipeline_id}"
 
 
-@contextmanager
-def given(con: duckdb.DuckDBPyConnection, name: str, **columns: Sequence[Any] | pa.Array[Any]) -> Iterator[None]:
-    """For queries within, a table made of these columns, which are not empty. (A list as a value takes DuckDB 1.5 80
-    microseconds an item.)"""
-    con.register(name, pa.table(dict(columns)))
-    try:
-        yield
-    finally:
-        con.unregister(name)
-
-
 def of_pipelines(keys: Sequence[Key]) -> dict[str, list[str]]:
     """As two columns."""
     return {"source": [source for source, _ in keys], "pipeline_id": [pipeline for _, pipeline in keys]}
@@ -218,14 +207,14 @@ def runs_by_place(
         attempts,
         map(_STATUSES.__getitem__, statuses),
         words,
-        _instants(created),
-        _instants(observed),
-        _instants(started),
-        _instants(finished),
+        instants(created),
+        instants(observed),
+        instants(started),
+        instants(finished),
         durations,
         triggers,
         read_by,
-        _instants(read),
+        instants(read),
         vanished,
         (dict(each) if each else _NO_LABELS for each in labels),
         map(_Holds(conditions).__getitem__, zip(*holds, strict=True)) if holds else repeat(frozenset()),
@@ -239,8 +228,8 @@ def runs_by_place(
     return runs, of
 
 
-def _instants(seconds: Sequence[float | None]) -> Iterator[datetime | None]:
-    """DuckDB and Arrow take six times as long to make a datetime; right to the microsecond until 2242."""
+def instants(seconds: Iterable[float | None]) -> Iterator[Any]:
+    """Datetimes, or None; right to the microsecond until 2242. DuckDB and Arrow take six times as long."""
     instant = datetime.fromtimestamp
     return (None if each is None else instant(each, UTC) for each in seconds)
 

@@ -10,7 +10,8 @@ import duckdb
 
 from runlake.store.books import rows
 from runlake.store.episodes import Alert
-from runlake.store.seen import WINDOW, given
+from runlake.store.given import given
+from runlake.store.seen import WINDOW
 
 LATELY = timedelta(days=7)
 
