@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from time import process_time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.histories import drawn
 from alerts.seen import LONG_AGO, after, opened, pipeline, run, through
 from runlake.alerts.kinds import judge
 from runlake.alerts.verdict import Verdict
@@ -48,8 +49,8 @@ def histories(draw: st.DrawFn) -> list[SeenRun]:
     return runs
 
 
+@drawn(400)
 @given(histories(), st.sampled_from(BY_THE_CLOCK), minutes, minutes, minutes)
-@settings(max_examples=400, deadline=None)
 def test_a_source_clock_that_stands_still_makes_nothing_fire(
     runs: list[SeenRun], rule: RunRule, later: int, outage: int, since: int
 ) -> None:
@@ -60,8 +61,8 @@ def test_a_source_clock_that_stands_still_makes_nothing_fire(
         assert blind.verdict is not Verdict.FIRING
 
 
+@drawn(400)
 @given(histories(), st.sampled_from(ALL), minutes, minutes)
-@settings(max_examples=400, deadline=None)
 def test_what_fires_goes_on_firing_as_long_as_nothing_more_is_seen(
     runs: list[SeenRun], rule: RunRule, seen_through: int, since: int
 ) -> None:
