@@ -34,13 +34,13 @@ class Outbox:
         return self._notifications("alert_id = ?::UUID", alert_id)
 
     def _notifications(self, which: str, *values: str) -> list[Notification]:
-        query = (
-            "SELECT * REPLACE (alert_id::VARCHAR AS alert_id, message_id::VARCHAR AS message_id) FROM rl.notifications"
+        found = rows(
+            self._con,
+            "SELECT * REPLACE (alert_id::VARCHAR AS alert_id, message_id::VARCHAR AS message_id) "
+            f"FROM rl.notifications WHERE {which} ORDER BY created_at, channel",
+            values,
         )
-        return [
-            Notification(**row)
-            for row in rows(self._con, f"{query} WHERE {which} ORDER BY created_at, channel", values)
-        ]
+        return [Notification(**row) for row in found]
 
     def claim(self, message_id: str, claimed: Sequence[Notification], at: datetime) -> None:
         """Makes them one message, to be sent now, for the first time or again."""
