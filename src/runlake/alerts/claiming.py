@@ -179,13 +179,19 @@ class _Digest:
     def __init__(
         self, books: AlertBooks, config: Config, channel: AnyChannel, row: Notification, now: datetime
     ) -> None:
-        self._books, self._since = books, books.last_digest(channel.name, before=row.created_at)
-        alerts = [
-            alert
-            for alert in books.open_alerts()
-            if alert.state == "firing"
-            and reaches(channel, rule=alert.rule, severity=Severity(alert.severity), owner=alert.owner)
-        ]
+        def is_for_it(alert: Alert) -> bool:
+            return alert.fired_at is not None and reaches(
+                channel, rule=alert.rule, severity=Severity(alert.severity), owner=alert.owner
+            )
+
+        self._since = books.last_digest(channel.name, before=row.created_at)
+        alerts = [alert for alert in books.open_alerts() if is_for_it(alert)]
+        over = [] if self._since is None else [alert for alert in books.resolved_since(self._since) if is_for_it(alert)]
+        self._resolved = len(over)
+        self._opened = sum(
+            self._since is not None and alert.fired_at is not None and alert.fired_at >= self._since
+            for alert in [*alerts, *over]
+        )
         self.about = [alert.alert_id for alert in alerts]
         holds = Holds(books, config.maintenance, now)
         self._held = {alert.alert_id: found[0].cause.value for alert in alerts if (found := holds.of(alert))} | {
@@ -195,9 +201,4 @@ class _Digest:
         }
 
     def told(self, message: Message) -> Message:
-        since = self._since
-        if since is None:
-            return replace(message, held=self._held)
-        resolved = [alert for alert in self._books.resolved_since(since) if alert.fired_at is not None]
-        opened = sum(self._books.fired_since(since).values())
-        return replace(message, held=self._held, since=since, opened=opened, resolved=len(resolved))
+        return replace(message, held=self._held, since=self._since, opened=self._opened, resolved=self._resolved)
