@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from runlake.alerts.message import Message
+from runlake.alerts.outbox import deliver
+from runlake.config.alerting import AnyChannel
 from runlake.store.alerting import Silence
 from sync.conftest import ask
 
@@ -113,9 +117,10 @@ async def test_who_says_when_to_come_back_is_asked_then_and_not_before(tmp_path:
         scene.mend()  # which is not told before that it began
         await scene.pass_by(9 * MINUTE, every=3 * MINUTE)
         assert len(scene.at["pager"].messages) == 1
-        await scene.turn(MINUTE)
+        done = await scene.turn(MINUTE)
         assert scene.told() == [("open", ["etl/a"])]
-        await scene.turn(MINUTE)
+        assert done.next_at == scene.now
+        await scene.turn()
         assert scene.told()[1:] == [("resolve", ["etl/a"])]
 
 
@@ -134,6 +139,23 @@ async def test_a_dead_channel_does_not_hold_up_another(tmp_path: Path) -> None:
         scene.at["pager"].usual = Answer()
         await scene.pass_by(30 * MINUTE)
         assert sorted(scene.told("pager")) == [("open", ["etl/a"]), ("open", ["etl/b"]), ("resolve", ["etl/a"])]
+
+
+async def test_what_is_still_being_sent_is_recorded_although_another_channel_breaks(tmp_path: Path) -> None:
+    async with desk(tmp_path, channels=("pager", "chat")) as scene:
+        scene.fire("etl/a")
+        await scene.evaluate()
+
+        async def send(channel: AnyChannel, message: Message) -> None:
+            if channel.name == "pager":
+                raise ZeroDivisionError
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+        with pytest.raises(ZeroDivisionError):
+            await deliver(scene.store, scene.config, lambda: scene.now, send)
+        delivered = await ask(scene.store, "SELECT channel FROM rl.notifications WHERE delivered_at IS NOT NULL")
+        assert delivered == [("chat",)]
 
 
 async def test_it_opens_before_it_is_over_however_long_the_channel_was_dead(tmp_path: Path) -> None:
@@ -302,3 +324,23 @@ async def test_the_digest_comes_once_a_day_where_anything_is_open(tmp_path: Path
         told = len(scene.told())
         await scene.pass_by(2 * DAY, every=3 * HOUR)
         assert scene.told()[told:] == ([("digest", ["etl/a"])] * 2 if open_ else [])
+
+
+async def test_a_digest_counts_what_its_channel_is_for(tmp_path: Path) -> None:
+    tables = {"channel": {"pager": {"digest": True, "rules": ["broken"]}}}
+    async with desk(tmp_path, rules=("broken", "slow"), **tables) as scene:
+        scene.fire("etl/a")
+        await scene.turn()
+        await scene.turn(DAY)
+        scene.fire("etl/b", "etl/c")
+        scene.fire("etl/d", "etl/e", "etl/f", rule="slow")
+        await scene.turn(HOUR)
+        scene.mend("etl/a")
+        scene.mend("etl/b")
+        scene.mend(rule="slow")
+        await scene.turn(HOUR)
+        await scene.turn(DAY)
+        first, second = (m.json for m in scene.at["pager"].messages if m.json["event"] == "digest")
+        assert (first["since"], first["opened"], first["resolved"]) == (None, 0, 0)
+        assert [alert["key"] for alert in second["alerts"]] == ["etl/c"]
+        assert (second["opened"], second["resolved"]) == (2, 2)

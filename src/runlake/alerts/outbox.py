@@ -57,7 +57,11 @@ async def deliver(store: Store, config: Config, now: Callable[[], datetime], sen
     by_channel: dict[str, list[Claimed]] = defaultdict(list)
     for each in claimed:
         by_channel[each.channel.name].append(each)
-    await asyncio.gather(*(_send_all(store, each, now, send, done) for each in by_channel.values()))
+    sent = await asyncio.gather(
+        *(_send_all(store, each, now, send, done) for each in by_channel.values()), return_exceptions=True
+    )
+    for error in filter(None, sent):  # after all have ended: what still sends would be taken for left by one that died
+        raise error
     return done
 
 
@@ -85,6 +89,8 @@ async def _send_all(
             await store.alerting(partial(AlertBooks.delivered, message_id=each.message.message_id, at=now()))
             done.messages += 1
             done.taken.add(each.channel.name)
+            if each.message.event is Event.OPEN and any(s.alert.state == "resolved" for s in each.message.stories):
+                done.wait_for(now())  # that it is over has waited until it was told to have begun
 
 
 def _tells_of_yesterday(message: Message) -> bool:
