@@ -41,6 +41,11 @@ def test_a_run_under_way_is_as_long_as_we_have_seen_it_last(status: str) -> None
     assert found.why == f"run 1 has been {status} for 1 h 5 min, and more than 1 h is too long"
 
 
+def test_a_run_that_was_never_read_by_itself_is_as_long_as_it_was_when_it_was_listed() -> None:
+    found = find(HOUR, [run("1", "running", 0, observed_at=after(65))])
+    assert (found.verdict, found.since, found.seen_through) == (Verdict.FIRING, after(60), after(65))
+
+
 @pytest.mark.parametrize("status", ["waiting", "unknown"])
 def test_what_waits_for_a_person_or_says_nobody_knows_what_is_not_under_way(status: str) -> None:
     assert find(HOUR, [under_way("1", 0, 400, status)]).verdict is Verdict.OK

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-from runlake.alerts.kinds.finding import end_of, finding
+from runlake.alerts.kinds.finding import end_of, finding, last_seen
 from runlake.alerts.kinds.results import SUCCEEDED
 from runlake.alerts.scope import counted
 from runlake.alerts.verdict import Judgement, Verdict
@@ -58,7 +58,7 @@ def judge_too_long(rule: TooLong, pipeline: SeenPipeline, *, since: datetime, ep
             f"run {over.run_id} {_so_far(over)}, and {bound.why} is too long",
             since=_begin(over) + bound.length,
             run_key=over.run_key,
-            seen_through=over.read_at if over.outcome is None else pipeline.source.looked_at,
+            seen_through=last_seen(over) if over.outcome is None else pipeline.source.looked_at,
             facts={**bound.facts, "run_id": over.run_id, "took_s": _elapsed(over).total_seconds()},
         )
     next_over = min(under_way, key=_begin, default=None)
@@ -67,7 +67,7 @@ def judge_too_long(rule: TooLong, pipeline: SeenPipeline, *, since: datetime, ep
         pipeline,
         Verdict.OK,
         "no run has started" if newest is None else f"run {newest.run_id} {_so_far(newest)}; {bound.why} is too long",
-        seen_through=next_over.read_at or next_over.observed_at if next_over else pipeline.source.looked_at,
+        seen_through=last_seen(next_over) if next_over else pipeline.source.looked_at,
         look_at=_begin(next_over) + bound.length + timedelta(microseconds=1) if next_over else None,
         facts=bound.facts,
     )
@@ -152,7 +152,7 @@ def _begin(run: SeenRun) -> datetime:
 
 def _elapsed(run: SeenRun) -> timedelta:
     if run.outcome is None:
-        return (run.read_at or run.observed_at) - _begin(run)
+        return last_seen(run) - _begin(run)
     return timedelta(milliseconds=run.duration_ms or 0)
 
 

@@ -36,3 +36,8 @@ def some(count: int, thing: str) -> str:
 def end_of(run: SeenRun) -> datetime:
     """When a run ended that has."""
     return run.finished_at or run.observed_at
+
+
+def last_seen(run: SeenRun) -> datetime:
+    """When we last saw that an open run still is."""
+    return run.read_at or run.observed_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from runlake.alerts.kinds.finding import finding, told
+from runlake.alerts.kinds.finding import finding, last_seen, told
 from runlake.alerts.scope import counted
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import Waiting
@@ -28,7 +28,7 @@ def judge(rule: Waiting, pipeline: SeenPipeline) -> Judgement:
             f"{why}; more than {lasting(rule.longer_than)} is too long",
             since=first.observed_at + rule.longer_than,
             run_key=first.run_key,
-            seen_through=_seen(first),
+            seen_through=last_seen(first),
             facts=facts,
         )
     return finding(
@@ -36,16 +36,12 @@ def judge(rule: Waiting, pipeline: SeenPipeline) -> Judgement:
         pipeline,
         Verdict.OK,
         f"{why}; up to {lasting(rule.longer_than)} is well",
-        seen_through=_seen(first),
+        seen_through=last_seen(first),
         look_at=first.observed_at + rule.longer_than + timedelta(microseconds=1),
         facts=facts,
     )
 
 
-def _seen(run: SeenRun) -> datetime:
-    return run.read_at or run.observed_at
-
-
 def _waited(run: SeenRun) -> timedelta:
     """From when we saw it turn to waiting: of that, vendors say nothing."""
-    return _seen(run) - run.observed_at
+    return last_seen(run) - run.observed_at
