@@ -120,6 +120,28 @@ def explain(
     explaining.explain(ctx.obj.load(), pipeline, source, format_)
 
 
+@alerts_app.command()
+def backtest(
+    ctx: typer.Context,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Its name.", autocompletion=rule_names)],
+    last: Annotated[str, typer.Option("--last", metavar="LENGTH", help="How far back: 12h, 30d, 8w.")] = "30d",
+    everything: Annotated[bool, typer.Option("--all", help="Each alert, too.")] = False,
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Show what a rule would have sent in the last days.
+
+    As it stands in the config, also with `enabled = false`: how many messages and alerts, how soon they were over, and
+    which pipelines were the noisiest. Judged as evaluations judged then, from what the ledger knew then; what cannot be
+    known any more is said. Nothing is changed and nobody is told.
+
+    \b
+    Example: runlake alerts backtest failed --last 30d
+    """
+    from runlake.cli.alerts import backtesting
+
+    backtesting.run(ctx.obj.load(), rule, last=last, everything=everything, format_=format_)
+
+
 # --- what to do about it ---------------------------------------------------------------------------------------------
 
 
