@@ -438,7 +438,7 @@ def test_a_test_message_says_that_it_is_one_and_what_was_answered(ledger: Ledger
 def test_a_daemon_does_what_is_asked_on_the_ledger_that_it_holds(ledger: Ledger, runlake: Command) -> None:
     ledger.configure(ANYWHERE, ETL, AT_ONCE, ledger.channel())
     ledger.synced(run("r0", "completed", NOW - HOUR))
-    ledger.holds(held := alert(rule="too_long"))
+    ledger.holds(held := alert(rule="too_long", kind="too_long"))
     with polling(ledger.folder):
         acked = runlake("alerts", "ack", held.alert_id[:8], "--by", "ann")
         assert (acked.code, acked.err.count("\n")) == (0, 1), acked.err

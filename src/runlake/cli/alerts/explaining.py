@@ -8,7 +8,7 @@ from typing import Any
 from runlake.alerts.explaining import Explained, Finding
 from runlake.alerts.explaining import explain as explained
 from runlake.cli import show
-from runlake.cli.alerts.seeing import Seen, instant, seen
+from runlake.cli.alerts.seeing import Seen, instant, say, seen
 from runlake.cli.alerts.showing import fact, of
 from runlake.cli.show import Format
 from runlake.config import Config
@@ -121,35 +121,31 @@ def _row(finding: Finding) -> dict[str, Any]:
 
 def _tell(pipeline: SeenPipeline, explained: Explained) -> None:
     source, name = pipeline.source, f" ({pipeline.pipeline_name})" if pipeline.pipeline_name else ""
-    _say(f"{pipeline.key}{name}{', paused at its vendor' if pipeline.paused else ''}")
+    say(f"{pipeline.key}{name}{', paused at its vendor' if pipeline.paused else ''}")
     through = f"seen through {instant(source.observed_through)}" if source.observed_through else "not yet seen in full"
-    _say(f"  {len(pipeline.runs)} runs of the last 30 days; source {source.source} {through}")
+    say(f"  {len(pipeline.runs)} runs of the last 30 days; source {source.source} {through}")
     for finding in explained.findings:
         _tell_rule(finding)
     if explained.out_of_scope:
-        _say(f"\nnot about this pipeline: {', '.join(explained.out_of_scope)}")
+        say(f"\nnot about this pipeline: {', '.join(explained.out_of_scope)}")
     if explained.of_queries:
-        _say(f"\nqueries, which are asked of the whole ledger: {', '.join(explained.of_queries)}")
+        say(f"\nqueries, which are asked of the whole ledger: {', '.join(explained.of_queries)}")
 
 
 def _tell_rule(finding: Finding) -> None:
     rule, found = finding.rule, finding.found
-    _say(f"\n{rule.name}: {found.verdict if found is not None else 'not judged yet'} ({rule.told_as})")
-    _say(f"  {found.why if found is not None else finding.why_not}")
+    say(f"\n{rule.name}: {found.verdict if found is not None else 'not judged yet'} ({rule.told_as})")
+    say(f"  {found.why if found is not None else finding.why_not}")
     if finding.episode is not None:
-        _say(f"  {of(finding.episode)}")
+        say(f"  {of(finding.episode)}")
     if found is not None and not found.settled:
-        _say("  told once it is settled: the vendor is trying again")
+        say("  told once it is settled: the vendor is trying again")
     elif finding.fires_at is not None and (finding.episode is None or finding.episode.state == "pending"):
-        _say(f"  told once seen through {instant(finding.fires_at)}")
+        say(f"  told once seen through {instant(finding.fires_at)}")
     if found is not None and found.look_at is not None:
-        _say(f"  judged again once seen through {instant(found.look_at)}")
+        say(f"  judged again once seen through {instant(found.look_at)}")
     stands = f"stands since {instant(finding.since)}" if finding.since is not None else "was not evaluated yet"
     counts = f"; {finding.counts} of the runs count" if finding.counts is not None else ""
-    _say(f"  the rule {stands}{counts}")
+    say(f"  the rule {stands}{counts}")
     for key, value in found.facts.items() if found is not None else ():
-        _say(f"    {key}: {fact(value)}")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(("\n" if text.startswith("\n") else "") + show.clean(text.removeprefix("\n")) + "\n")
+        say(f"    {key}: {fact(value)}")

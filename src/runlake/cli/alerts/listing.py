@@ -176,7 +176,7 @@ def silences(config: Config, format_: Format) -> None:
     with seen(config) as view:
         if view is None:
             return
-        found = sorted(view.silences, key=lambda each: each.until)
+        found = view.books.silences(view.now)
         holds = {each.silence_id: sum(is_silenced(alert, each) for alert in view.open) for each in found}
         if format_ is Format.JSON:
             columns = [field.name for field in fields(Silence)]

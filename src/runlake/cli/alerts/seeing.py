@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from runlake.alerts.holding import UNSEEN, Cause, Hold, held_back
+from runlake.alerts.holding import Cause, Hold, Holds
 from runlake.cli import show
 from runlake.cli.reading import as_of, published
 from runlake.config import Config
-from runlake.store.alerting import Alert, AlertBooks, Silence
+from runlake.store.alerting import Alert, AlertBooks
 from runlake.store.query import Reader
 from runlake.sync import utc_now
 
@@ -24,16 +25,11 @@ class Seen:
     books: AlertBooks
     now: datetime
     open: Sequence[Alert]
-    silences: Sequence[Silence]
+    _holds: Holds
 
     def holds(self, alert: Alert) -> list[Hold]:
         """Nothing holds back what is over."""
-        if alert.state == "resolved":
-            return []
-        unseen = {each.source for each in self.open if each.kind == UNSEEN and each.state == "firing" and each.source}
-        return held_back(
-            alert, silences=self.silences, maintenance=self.config.maintenance, unseen=unseen, now=self.now
-        )
+        return [] if alert.state == "resolved" else self._holds.of(alert)
 
 
 @contextmanager
@@ -45,7 +41,7 @@ def seen(config: Config) -> Iterator[Seen | None]:
             yield None
             return
         books, now = reader.alerting(), utc_now()
-        yield Seen(config, reader, books, now, books.open_alerts(), books.silences(now))
+        yield Seen(config, reader, books, now, books.open_alerts(), Holds(books, config.maintenance, now))
         as_of(reader.freshness())
 
 
@@ -59,6 +55,11 @@ def about(alert: Alert) -> str:
     if alert.source is not None and alert.pipeline_id is not None:
         return f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}"
     return alert.key
+
+
+def say(text: str = "") -> None:
+    """A line; before one that begins with a line break, an empty one."""
+    sys.stdout.write(("\n" if text.startswith("\n") else "") + show.clean(text.removeprefix("\n")) + "\n")
 
 
 def instant(at: datetime) -> str:

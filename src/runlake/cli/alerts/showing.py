@@ -10,7 +10,7 @@ from shlex import quote
 from typing import Any
 
 from runlake.cli import show
-from runlake.cli.alerts.seeing import Seen, about, hold_row, hold_text, instant, seen, short
+from runlake.cli.alerts.seeing import Seen, about, hold_row, hold_text, instant, say, seen, short
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.formats import lasting
@@ -38,24 +38,24 @@ def show_one(config: Config, alert: str, format_: Format) -> None:
 
 def _tell(view: Seen, story: Story, told: Sequence[Notification]) -> None:
     alert = story.alert
-    _say(f"{alert.severity}: {about(alert)}: {alert.rule}, {alert.state}")
-    _say()
-    _say(f"  {alert.why}")
+    say(f"{alert.severity}: {about(alert)}: {alert.rule}, {alert.state}")
+    say()
+    say(f"  {alert.why}")
     for name, value in _facts(view, story):
-        _say(f"  {name}: {value}")
+        say(f"  {name}: {value}")
     if alert.facts:
-        _say("\nWhat that rests on")
+        say("\nWhat that rests on")
         for name, value in alert.facts.items():
-            _say(f"  {name}: {fact(value)}")
-    _say("\nWho was told")
+            say(f"  {name}: {fact(value)}")
+    say("\nWho was told")
     if told:
         show.table(_TOLD, [_row(each) for each in told])
     else:
-        _say(f"  nobody: {_why_nobody(alert)}")
+        say(f"  nobody: {_why_nobody(alert)}")
     if holds := view.holds(alert):
-        _say("\nWhat holds it back")
+        say("\nWhat holds it back")
         for hold in holds:
-            _say(f"  {hold_text(hold)}")
+            say(f"  {hold_text(hold)}")
     if alert.state != "resolved" and alert.acked_at is None:
         show.note(f"runlake alerts ack {short(alert.alert_id)} says that somebody looks after it")
 
@@ -64,11 +64,6 @@ def _why_nobody(alert: Alert) -> str:
     if alert.fired_at is None:
         return "it has not fired"
     return "it comes and goes, so only the digest tells it" if alert.flapping else "no channel of the config takes it"
-
-
-def _say(text: str = "") -> None:
-    heading = text.startswith("\n")
-    sys.stdout.write(("\n" if heading else "") + show.clean(text.removeprefix("\n")) + "\n")
 
 
 def _facts(view: Seen, story: Story) -> Iterator[tuple[str, str]]:
