@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from runlake.formats import lasting
+from runlake.formats import lasting, some
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,7 @@ from runlake.formats import lasting
 )
 def test_a_length_of_time_is_said_in_its_two_largest_units(length: timedelta, text: str) -> None:
     assert lasting(length) == text
+
+
+def test_how_many_there_are_is_said_with_the_word_for_one_or_for_several() -> None:
+    assert [some(count, "run") for count in (0, 1, 1234)] == ["0 runs", "1 run", "1,234 runs"]

@@ -1,5 +1,5 @@
-"""Rows as machines read them, JSON and CSV, the same from a terminal and over the network; text and lengths of time as
-people do."""
+"""Rows as machines read them, JSON and CSV, the same from a terminal and over the network; text, lengths of time and
+how many there are as people do."""
 
 from __future__ import annotations
 
@@ -132,3 +132,8 @@ def lasting(length: timedelta) -> str:
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     parts = ((days, "d"), (hours % 24, "h")) if days else ((hours, "h"), (minutes % 60, "min"))
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def some(count: int, what: str) -> str:
+    """`1 run`, `1,234 runs`."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"

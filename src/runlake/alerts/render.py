@@ -17,9 +17,9 @@ from typing import Any
 from runlake.alerts.message import Event, Message
 from runlake.alerts.quoting import link, quoted
 from runlake.alerts.reasons import by_reason, reason
-from runlake.alerts.wording import counted, headline, thing, title, when
+from runlake.alerts.wording import headline, thing, title, when
 from runlake.config.alerting import Severity
-from runlake.formats import lasting, plain
+from runlake.formats import lasting, plain, some
 from runlake.store.alerting import Story
 
 __all__ = ["LONGEST_TEXT", "data", "html", "text", "title"]
@@ -154,9 +154,7 @@ def _of_one(message: Message, story: Story) -> _Page:
     if story.failed_step:
         rest.append(_line(quoted(story.failed_step, _WORD), "Step"))
     if story.ended_lately:
-        rest.append(
-            _line(f"{story.failed_lately:,} of {counted(story.ended_lately, 'run')} failed in 7 days", "Lately")
-        )
+        rest.append(_line(f"{story.failed_lately:,} of {some(story.ended_lately, 'run')} failed in 7 days", "Lately"))
     if story.last_success_at is not None:
         rest.append(_line(when(story.last_success_at, message.at, message.zone), "Last success"))
     if story.run_id:
@@ -181,8 +179,8 @@ def _of_many(message: Message) -> _Page:
         share = f"All {total:,}" if alike == total else f"{alike:,} of {total:,}"
         page.append([_line(f"{step}{quoted(each.text, _REASON)}", share), _Line(_named(each.stories, _NAMES))])
     if others := reasons[_REASONS:]:
-        alerts = counted(sum(len(each.stories) for each in others), "alert")
-        page.append([_line(f"And {alerts} more, for {counted(len(others), 'other reason')}.")])
+        alerts = some(sum(len(each.stories) for each in others), "alert")
+        page.append([_line(f"And {alerts} more, for {some(len(others), 'other reason')}.")])
     rest: list[_Line] = []
     if is_over:
         rest.append(_line(f"up to {lasting(max(map(_length, stories)))}", "Lasted"))
@@ -194,7 +192,7 @@ def _of_many(message: Message) -> _Page:
         rest.append(_line("others of which the same message told", "Still open"))
     rest += _link(next((story for story in reasons[0].stories if link(story.run_url)), stories[0]), "For example")
     rest += _whose(stories)
-    rest.append(_line(_some(story.alert.rule for story in stories), "Rule"))
+    rest.append(_line(_first_three(story.alert.rule for story in stories), "Rule"))
     rest += _seen(message, stories)
     rest.append(_line("runlake alerts list", "More"))
     return [*page, rest]
@@ -206,7 +204,7 @@ def _digest(message: Message) -> _Page:
     if oldest:
         age = lasting(message.at - oldest[0].alert.since)
         are = "is" if len(oldest) == 1 else "are"
-        first.append(_line(f"{counted(len(oldest), 'alert')} {are} open, the oldest for {age}."))
+        first.append(_line(f"{some(len(oldest), 'alert')} {are} open, the oldest for {age}."))
     if message.since is not None:
         since = when(message.since, message.at, message.zone)
         first.append(_line(f"Since {since} {message.opened:,} opened and {message.resolved:,} were resolved."))
@@ -257,10 +255,10 @@ def _link(story: Story, label: str = "Link") -> list[_Line]:
 
 def _whose(stories: Sequence[Story]) -> list[_Line]:
     owners = {story.alert.owner for story in stories if story.alert.owner}
-    return [_line(_some(owners), "Owner")] if owners else []
+    return [_line(_first_three(owners), "Owner")] if owners else []
 
 
-def _some(words: Iterable[str]) -> str:
+def _first_three(words: Iterable[str]) -> str:
     """Up to three of them, and how many more there are."""
     different = sorted(set(words))
     shown = ", ".join(quoted(word, _NAME) for word in different[:3])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 
 from runlake.alerts.message import Event, Message
 from runlake.alerts.quoting import cut, quoted
-from runlake.formats import lasting
+from runlake.formats import lasting, some
 from runlake.store.alerting import Alert, Story
 
 LONGEST_TITLE = 120
@@ -49,14 +49,15 @@ def title(message: Message) -> str:
         case Event.TEST:
             return "TEST message of runlake"
         case Event.DIGEST:
-            return f"Digest: {counted(len(stories), 'alert')} open"
+            return f"Digest: {some(len(stories), 'alert')} open"
         case Event.RESOLVE:
             before, after = "RESOLVED ", ""
         case Event.REPEAT:
             oldest = min(story.alert.since for story in stories)
             before, after = f"{message.severity.upper()} ", f", still so after {lasting(message.at - oldest)}"
-        case Event.OPEN:
-            before, after = f"{message.severity.upper()} ", ""
+        case Event.OPEN:  # sent for the first time, or again to a channel that did not take it while it was open
+            over = all(story.alert.state == "resolved" for story in stories)
+            before, after = f"{message.severity.upper()} ", ", over by now" if over else ""
     room = LONGEST_TITLE - len(before) - len(after)
     what = headline(stories[0].alert, room) if len(stories) == 1 else cut(_headline_of_many(stories), room)
     return f"{before}{what}{after}"
@@ -65,20 +66,16 @@ def title(message: Message) -> str:
 def _headline_of_many(stories: Sequence[Story]) -> str:
     alerts = [story.alert for story in stories]
     kinds, sources = {alert.kind for alert in alerts}, {alert.source for alert in alerts}
-    where = quoted(next(iter(sources)) or "", 40) if len(sources) == 1 else counted(len(sources), "source")
+    where = quoted(next(iter(sources)) or "", 40) if len(sources) == 1 else some(len(sources), "source")
     if len(kinds) == 1 and (kind := alerts[0].kind) in _HAPPENED:
         _, happened = _HAPPENED[kind]
         if all(alert.pipeline_id is None for alert in alerts):
-            return f"{counted(len(alerts), 'source')} {happened}"
+            return f"{some(len(alerts), 'source')} {happened}"
         if len({alert.key for alert in alerts}) == len(alerts):
-            return f"{counted(len(alerts), 'pipeline')} of {where} {happened}"
+            return f"{some(len(alerts), 'pipeline')} of {where} {happened}"
     if len(rules := {alert.rule for alert in alerts}) == 1:
-        return f"{counted(len(alerts), 'alert')} of rule {quoted(next(iter(rules)), 40)}"
-    return f"{counted(len(alerts), 'alert')} of {where}" if where else counted(len(alerts), "alert")
-
-
-def counted(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+        return f"{some(len(alerts), 'alert')} of rule {quoted(next(iter(rules)), 40)}"
+    return f"{some(len(alerts), 'alert')} of {where}" if where else some(len(alerts), "alert")
 
 
 def when(instant: datetime, now: datetime, zone: tzinfo) -> str:

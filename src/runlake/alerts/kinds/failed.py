@@ -13,11 +13,11 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from runlake.alerts.kinds.finding import end_of, finding, some, told
+from runlake.alerts.kinds.finding import end_of, finding, told
 from runlake.alerts.kinds.results import FAILED, SUCCEEDED, results
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import Failed
-from runlake.formats import instant
+from runlake.formats import instant, some
 from runlake.store.alerting import Alert, SeenPipeline, SeenRun
 
 

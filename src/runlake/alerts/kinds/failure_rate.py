@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from runlake.alerts.kinds.finding import end_of, finding, some
+from runlake.alerts.kinds.finding import end_of, finding
 from runlake.alerts.kinds.results import FAILED, results
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import FailureRate
-from runlake.formats import lasting
+from runlake.formats import lasting, some
 from runlake.store.alerting import Alert, SeenPipeline
 
 

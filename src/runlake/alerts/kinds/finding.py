@@ -28,11 +28,6 @@ def told(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def some(count: int, thing: str) -> str:
-    """`some(1, "run")` is "1 run", of two it is "2 runs"."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
 def end_of(run: SeenRun) -> datetime:
     """When a run ended that has."""
     return run.finished_at or run.observed_at

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from runlake.alerts.kinds.finding import some, told
+from runlake.alerts.kinds.finding import told
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import CoverageGap, NewStatusWord, Rule, SourceUnobservable
-from runlake.formats import instant, lasting
+from runlake.formats import instant, lasting, some
 from runlake.store.alerting import Alert, SeenSource
 
 _NEEDS_A_PERSON = frozenset({"AuthenticationError", "ConfigError"})

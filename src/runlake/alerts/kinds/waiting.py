@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from runlake.alerts.kinds.finding import finding, last_seen, told
 from runlake.alerts.scope import counted

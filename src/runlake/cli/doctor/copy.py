@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from runlake.cli import show
-from runlake.cli.doctor.finding import Finding, fine, length, problem, some, warning
+from runlake.cli.doctor.finding import Finding, fine, length, problem, warning
 from runlake.cli.running import Running
 from runlake.config import Config, Source
+from runlake.formats import some
 from runlake.store import published_path
 from runlake.store.query import Reader
 

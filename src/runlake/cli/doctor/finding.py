@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from runlake.formats import some
+
 
 class Severity(StrEnum):
     PROBLEM = "problem"
@@ -39,11 +41,6 @@ def warning(about: str, text: str, todo: str | None = None) -> Finding:
 
 def fine(about: str, text: str, todo: str | None = None) -> Finding:
     return Finding(Severity.OK, about, text, todo)
-
-
-def some(count: int, what: str) -> str:
-    """`1 run`, `1,234 runs`."""
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def length(time: timedelta) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 from runlake import __version__
 from runlake.cli import show
-from runlake.cli.doctor.finding import Finding, fine, problem, some, warning
+from runlake.cli.doctor.finding import Finding, fine, problem, warning
 from runlake.cli.running import Running
 from runlake.config import Config, load
 from runlake.config.changes import alerting_changes
 from runlake.errors import ConfigError
+from runlake.formats import some
 from runlake.secret import secrets_of
 
 

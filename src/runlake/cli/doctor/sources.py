@@ -8,10 +8,11 @@ from typing import Any
 
 from runlake.cli import show
 from runlake.cli.advice import advice
-from runlake.cli.doctor.finding import Finding, length, problem, some, warning
+from runlake.cli.doctor.finding import Finding, length, problem, warning
 from runlake.cli.running import Running
 from runlake.config import Source
 from runlake.errors import ConfigError
+from runlake.formats import some
 from runlake.secret import Secret, expiries
 from runlake.store.query import Reader
 
