@@ -12,7 +12,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from runlake.alerts.backtest import QUICK, Backtest, Progress, backtest, rule_named
-from runlake.alerts.kinds.finding import some
 from runlake.cli import show
 from runlake.cli.alerts.seeing import about, instant, seen
 from runlake.cli.show import Format
@@ -20,7 +19,7 @@ from runlake.config import Config
 from runlake.config.alerting import RunRule
 from runlake.config.spans import span, span_text
 from runlake.errors import ConfigError
-from runlake.formats import lasting
+from runlake.formats import lasting, some
 from runlake.store.alerting import Alert
 
 LONGEST = timedelta(days=366)
