@@ -529,7 +529,7 @@ async def test_each_status_has_its_reaction(
         (b'{"errors": {"name": ["is blank"]}}', "name: is blank"),
         (b'"just text"', "just text"),
         (b"<html><body><h1>Bad  Gateway</h1></body></html>", "Bad Gateway"),
-        (b"\x1b[31mred\x07", "[31mred"),
+        (b"\x1b[31mred\x07", "red"),
         (b"x" * 100_000, "x" * 159 + "…"),
     ],
 )

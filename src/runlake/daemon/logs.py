@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from runlake.http import clean
+from runlake.http import brief
 
 LONGEST = 1000
 
@@ -48,4 +48,4 @@ def configure(*, json: bool, out: TextIO | None = None) -> None:
 
 def _cleaned(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Vendors' text is hostile in a terminal too."""
-    return {key: clean(value, LONGEST) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: brief(value, LONGEST) if isinstance(value, str) else value for key, value in event.items()}

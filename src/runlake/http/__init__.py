@@ -7,7 +7,7 @@ nowhere: absolute links and redirects to any other are refused before a byte is 
 """
 
 from runlake.http.address import path
-from runlake.http.answer import clean, redact
+from runlake.http.answer import brief, redact
 from runlake.http.budget import Budget, Claim, claim
 from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
 from runlake.http.control import DaemonClient, control_path
@@ -26,8 +26,8 @@ __all__ = [
     "api_key",
     "asked",
     "bearer",
+    "brief",
     "claim",
-    "clean",
     "control_path",
     "first_asked",
     "is_web",

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from runlake.errors import Unavailable, UnexpectedResponse
+from runlake.formats import clean
 
 T = TypeVar("T")
 
@@ -123,9 +124,9 @@ def _say(data: Any) -> str:
     return ""
 
 
-def clean(text: str, most: int = 160) -> str:
-    """Vendor text fit for one line of a terminal: no control characters, no runs of blanks, bounded."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[: most * 8]).split())
+def brief(text: str, most: int = 160) -> str:
+    """Vendor text fit for one line of a terminal: without anything that it would obey, no runs of blanks, bounded."""
+    text = " ".join(clean(text[: most * 8]).split())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -36,8 +36,8 @@ from runlake.errors import (
 from runlake.http.address import origin, same_origin
 from runlake.http.answer import (
     adapter_of,
+    brief,
     cause_of,
-    clean,
     date_in,
     not_json,
     parse,
@@ -161,11 +161,11 @@ class VendorHttp:
         try:
             target = self._base.join(url)
         except httpx.InvalidURL:
-            text = clean(self.redact(url), 80)
+            text = brief(self.redact(url), 80)
             raise UnexpectedResponse(f"{self._base.host} gave a link that is no URL: {text}") from None
         if not same_origin(target, self._base):
             raise UnexpectedResponse(
-                f"{self._base.host} points to another host, {clean(origin(target), 80)}; runlake asks only the "
+                f"{self._base.host} points to another host, {brief(origin(target), 80)}; runlake asks only the "
                 "configured base_url"
             )
         return str(target)
@@ -314,13 +314,13 @@ class VendorHttp:
             yield
         # The last: a name that no resolver can be asked for.
         except (httpx.ConnectError, httpx.ConnectTimeout, UnicodeError) as error:
-            raise Unreachable(f"cannot reach {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
+            raise Unreachable(f"cannot reach {origin(url)}: {brief(self.redact(cause_of(error)))}") from None
         except httpx.TimeoutException:
             raise Unavailable(f"{method} {url.host}{url.path}: no answer within {self._limits.timeout_s:g} s") from None
         except httpx.InvalidURL as error:
             raise UnexpectedResponse(f"{method} {url.path}: {error}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise Unavailable(f"cannot read from {origin(url)}: {clean(self.redact(cause_of(error)))}") from None
+            raise Unavailable(f"cannot read from {origin(url)}: {brief(self.redact(cause_of(error)))}") from None
 
     @asynccontextmanager
     async def _turn(self, method: str, url: httpx.URL) -> AsyncIterator[Callable[[], None]]:
@@ -392,7 +392,7 @@ class VendorHttp:
 
     def _refusal(self, response: httpx.Response, body: bytes) -> SourceError:
         status = response.status_code
-        reason = clean(self.redact(reason_in(body)))
+        reason = brief(self.redact(reason_in(body)))
         text = f"{response.request.method} {response.request.url.path}: HTTP {status}" + (
             f" ({reason})" if reason else ""
         )

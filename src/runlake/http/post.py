@@ -13,7 +13,7 @@ import httpx
 
 from runlake import __version__
 from runlake.errors import DeliveryError
-from runlake.http.answer import cause_of, clean, date_in, reason_in, redact, wait_in
+from runlake.http.answer import brief, cause_of, date_in, reason_in, redact, wait_in
 from runlake.http.tls import tls
 
 TIMEOUT_S = 10.0
@@ -100,7 +100,7 @@ async def _refusal(response: httpx.Response, hidden: Sequence[str]) -> DeliveryE
             head += chunk
             if len(head) >= QUOTED_BYTES:
                 break
-    reason = clean(redact(reason_in(head[:QUOTED_BYTES]), hidden))
+    reason = brief(redact(reason_in(head[:QUOTED_BYTES]), hidden))
     now = time.time()
     with suppress(KeyError, ValueError, OverflowError):
         now = date_in(response.headers["date"]).timestamp()
@@ -112,4 +112,4 @@ async def _refusal(response: httpx.Response, hidden: Sequence[str]) -> DeliveryE
 
 
 def _cause(error: Exception, hidden: Sequence[str]) -> str:
-    return clean(redact(cause_of(error), hidden)) or type(error).__name__
+    return brief(redact(cause_of(error), hidden)) or type(error).__name__

@@ -22,7 +22,7 @@ from runlake.alerts.message import Event, Message
 from runlake.alerts.render import html, text, title
 from runlake.config.alerting import Apprise, Severity
 from runlake.errors import DeliveryError
-from runlake.http import clean, pieces, redact
+from runlake.http import brief, pieces, redact
 
 if TYPE_CHECKING:
     from apprise import AppriseAsset, AppriseResult
@@ -95,7 +95,7 @@ def _why(result: AppriseResult, url: str) -> str:
     told = [each.message for each in result.logs() if each.level not in ("DEBUG", "INFO")]
     answers = (_ANSWER.fullmatch(each.message) for each in result.logs())
     told += [answer[1] for answer in answers if answer is not None and answer[1]]
-    reason = clean(redact("; ".join(dict.fromkeys(told)), pieces(url)), 300)
+    reason = brief(redact("; ".join(dict.fromkeys(told)), pieces(url)), 300)
     return reason or "it failed, and Apprise does not say why"
 
 
