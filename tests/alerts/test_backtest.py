@@ -287,6 +287,28 @@ def test_what_was_over_before_it_had_lasted_is_a_flake(tmp_path: Path) -> None:
     assert (result.alerts, result.flakes, result.pending, result.messages) == ([], 1, 1, [])
 
 
+def test_a_run_that_is_open_for_longer_than_is_looked_back_counts_until_it_ends(tmp_path: Path) -> None:
+    async def work() -> tuple[list[Alert], Backtest]:
+        config = setting({"kind": "waiting", "longer_than": "1h"})
+        async with Store(tmp_path / "runlake.duckdb") as store:
+            ledger = Ledger(tmp_path, store)
+            ledger.put("etl", "a", "1", "review", T0)
+            await ledger.sync("etl", T0)
+            for day in (40, 41, 42):
+                if day == 41:
+                    ledger.put("etl", "a", "1", "done", T0, finished_at=T0 + day * DAY)
+                await ledger.sync("etl", T0 + day * DAY)
+                await ledger.evaluate(config, T0 + day * DAY + timedelta(seconds=20))
+            start = T0 + 40 * DAY + timedelta(seconds=20)
+            [result] = await ledger.backtests(config, start, start + 3 * DAY)
+            return await ledger.fired(), result
+
+    alerts, result = asyncio.run(work())
+    assert told(result.alerts) == told(alerts)
+    [alert] = result.alerts
+    assert (alert.fired_at, alert.resolved_at) == (at(40 * 24 * 60), at(41 * 24 * 60))
+
+
 def test_only_pipelines_in_its_scope_are_judged(tmp_path: Path) -> None:
     plot = {60: {"a": "failed", "b": "failed"}}
     result = plotted(tmp_path, setting({**AT_ONCE, "pipelines": ["b*"]}), plot, hours=2)
