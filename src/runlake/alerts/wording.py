@@ -26,11 +26,16 @@ _HAPPENED = {
 """By kind of rule, what is said of one and of many; of what a query found, its rule is named."""
 
 
-def thing(alert: Alert, most: int) -> str:
+def about(alert: Alert) -> str:
     """What it is about: `source/pipeline`, by name where it has one, a source, or the key of a query's row."""
     if alert.key == f"{alert.source}/{alert.pipeline_id}":
-        return quoted(f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}", most)
-    return quoted(alert.key, most)
+        return f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}"
+    return alert.key
+
+
+def thing(alert: Alert, most: int) -> str:
+    """The same, fit for a message."""
+    return quoted(about(alert), most)
 
 
 def headline(alert: Alert, most: int) -> str:

@@ -13,8 +13,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from runlake.alerts.backtest import QUICK, Backtest, Progress, backtest, rule_named
+from runlake.alerts.wording import about
 from runlake.cli import show
-from runlake.cli.alerts.seeing import about, instant, seen
+from runlake.cli.alerts.seeing import instant, say, seen
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.config.alerting import RunRule
@@ -127,29 +128,29 @@ def _content(result: Backtest) -> dict[str, Any]:
 
 def _tell(result: Backtest, everything: bool) -> None:
     judged = some(result.judged, "pipeline" if isinstance(result.rule, RunRule) else "source")
-    _say(f"{result.rule.name}, from {instant(result.since)} to {instant(result.until)}: {judged} judged")
-    _say(f"\n  messages: {len(result.messages)}{_by_event(result)}")
-    _say(f"  alerts that fired: {len(result.alerts)}, of which {_standing(result)}")
+    say(f"{result.rule.name}, from {instant(result.since)} to {instant(result.until)}: {judged} judged")
+    say(f"\n  messages: {len(result.messages)}{_by_event(result)}")
+    say(f"  alerts that fired: {len(result.alerts)}, of which {_standing(result)}")
     if result.resolved:
         parts = [f"{_share(result, length)} within {span_text(length)}" for length in QUICK]
-        _say(f"  over by themselves: {', '.join(parts)}")
+        say(f"  over by themselves: {', '.join(parts)}")
     if result.flapping:
-        _say(f"  too often, so in the digest only: {result.flapping}")
+        say(f"  too often, so in the digest only: {result.flapping}")
     if result.held:
-        _say(f"  told to nobody, in maintenance: {result.held}")
+        say(f"  told to nobody, in maintenance: {result.held}")
     pending = f", and {result.pending} may yet fire" if result.pending else ""
-    _say(f"  not told, for they were over before they had lasted: {result.flakes}{pending}")
+    say(f"  not told, for they were over before they had lasted: {result.flakes}{pending}")
     quiet_from, quiet_until = result.longest_quiet
-    _say(f"  longest time without a message: {lasting(quiet_until - quiet_from)}, from {instant(quiet_from)}")
+    say(f"  longest time without a message: {lasting(quiet_until - quiet_from)}, from {instant(quiet_from)}")
     if result.messages:
-        _say()
+        say()
         period, rows = _periods(result)
         show.table((period, "messages"), rows)
     if result.noisiest:
-        _say()
+        say()
         show.table(("noisiest", "alerts"), [list(each) for each in result.noisiest])
     if everything and result.alerts:
-        _say()
+        say()
         show.table(("fired", "lasted", "told", "about", "why"), [_row(alert, result.until) for alert in result.alerts])
     for limit in result.limits:
         show.note(f"note: {limit}")
@@ -192,7 +193,3 @@ def _row(alert: Alert, until: datetime) -> list[Any]:
         about(alert),
         alert.why,
     ]
-
-
-def _say(text: str = "") -> None:
-    sys.stdout.write(("\n" if text.startswith("\n") else "") + show.clean(text.removeprefix("\n")) + "\n")

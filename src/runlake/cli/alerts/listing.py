@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from runlake.alerts.holding import is_silenced
+from runlake.alerts.wording import about
 from runlake.cli import show
-from runlake.cli.alerts.seeing import Seen, about, hold_row, hold_text, seen, short
+from runlake.cli.alerts.seeing import Seen, hold_row, hold_text, seen, short
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.config.alerting import AnyRule, RunRule, Scope, Severity

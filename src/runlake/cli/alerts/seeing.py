@@ -50,13 +50,6 @@ def short(identifier: str) -> str:
     return identifier[:8]
 
 
-def about(alert: Alert) -> str:
-    """What it is about: `source/name of the pipeline`, or its key."""
-    if alert.source is not None and alert.pipeline_id is not None:
-        return f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}"
-    return alert.key
-
-
 def say(text: str = "") -> None:
     """A line; before one that begins with a line break, an empty one."""
     sys.stdout.write(("\n" if text.startswith("\n") else "") + show.clean(text.removeprefix("\n")) + "\n")

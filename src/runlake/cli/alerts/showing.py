@@ -9,8 +9,9 @@ from datetime import datetime
 from shlex import quote
 from typing import Any
 
+from runlake.alerts.wording import about
 from runlake.cli import show
-from runlake.cli.alerts.seeing import Seen, about, hold_row, hold_text, instant, say, seen, short
+from runlake.cli.alerts.seeing import Seen, hold_row, hold_text, instant, say, seen, short
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.formats import lasting
