@@ -47,6 +47,8 @@ class Alerting:
         """What the last turn took."""
 
     def begin(self) -> None:
+        """Plans a turn that asks every query: rules may have changed, or the clock by which they were asked."""
+        self._asked_at = {}
         self._plan(SOON)
 
     def committed(self, row: Sync) -> None:
