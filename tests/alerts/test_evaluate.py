@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runlake.alerts.turn import turn
 from runlake.model import Pipeline
 from sync.conftest import Stage, ask, stage
 from sync.tiny import DAY, HOUR
@@ -69,6 +70,24 @@ async def test_a_pipeline_that_its_rule_knows_by_name_is_over_when_it_is_called_
             await scene.poll()
             assert scene.told()[0] == ("open", "watch", ["etl"])
             assert await resolutions(scene) == resolved
+
+
+async def test_what_still_fires_is_told_again_when_its_source_comes_back(broken: Shift) -> None:
+    broken.shop.now += HOUR
+    other = broken.config.model_copy(update={"source": [broken.source.model_copy(update={"name": "other"})]})
+    await turn(broken.store, other, lambda: broken.now)
+    await turn(broken.store, other, lambda: broken.now)
+    assert broken.told()[1:] == [("resolve", "watch", ["etl"])]
+    assert await resolutions(broken) == ["the source is polled no more"]
+    await broken.poll()
+    assert broken.told()[2:] == [("open", "watch", ["etl"])]
+
+
+async def test_with_every_rule_put_out_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    async with desk(tmp_path, rules=(), channel={"pager": {"digest": True}}) as it:
+        for _ in range(3):
+            await it.turn(DAY)
+        assert it.told() == []
 
 
 async def test_what_is_repeated_comes_again_when_its_time_has_come_and_not_before(tmp_path: Path) -> None:

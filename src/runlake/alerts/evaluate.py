@@ -126,10 +126,14 @@ class _Evaluation:
 
     def let_go(self) -> None:
         """Ends the episodes that will never be judged again."""
+        unpolled = False
         for (name, key), episode in list(self._open.items()):
             if resolution := self._no_more(self._by_name.get(name), episode):
                 self._episodes.over(episode, resolution)
                 del self._open[name, key]
+                unpolled |= episode.source is not None and episode.source not in self._names
+        if unpolled:  # should such a source come back, what is still so fires anew
+            self._books.judge_all(self._now)
 
     def _no_more(self, rule: AnyRule | None, episode: Alert) -> str | None:
         """Why no rule is about it any more, where that is so."""
@@ -236,7 +240,9 @@ class _Evaluation:
         due = last_before(self._config.alerts.digest, self._now)
         for channel in self._config.channel:
             if channel.digest:
-                last = self._books.last_digest(channel.name) or min(row.since for row in self._known.values())
+                last = self._books.last_digest(channel.name) or min(
+                    (row.since for row in self._known.values()), default=self._now
+                )
                 if last < due:
                     self._episodes.changes.outbox.append(
                         Notification(alert_id=None, channel=channel.name, event=Event.DIGEST, created_at=self._now)
