@@ -14,8 +14,9 @@ import pytest
 from runlake.errors import StoreError
 from runlake.model import RunStatus
 from runlake.store import Store, database, open_published, published_path
-from runlake.store.database import VIEWS, connect
+from runlake.store.database import VIEWS, connect, transaction
 from runlake.store.dictionary import dictionary
+from runlake.store.given import given
 
 ROOT = Path(__file__).parents[2]
 
@@ -203,3 +204,12 @@ async def test_a_reader_reaches_nothing_but_the_published_copy(ledger: Path, que
     assert con.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
     con.close()
     assert published_path(ledger).exists()
+
+
+def test_an_error_that_ends_a_transaction_is_told_and_not_that_it_has_ended_one() -> None:
+    con = duckdb.connect()
+    refused = pytest.raises(duckdb.ConversionException, match="no uuid")
+    with refused, transaction(con), given(con, "named", id=["no uuid"]):
+        con.execute("SELECT id::UUID FROM named").fetchall()
+    with given(con, "named", id=["x"]):
+        assert con.execute("FROM named").fetchall() == [("x",)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -17,8 +17,11 @@ def given(con: duckdb.DuckDBPyConnection, name: str, **columns: Sequence[Any] | 
     con.register(name, pa.table(dict(columns)))
     try:
         yield
-    finally:
-        con.unregister(name)
+    except BaseException:
+        with suppress(duckdb.Error):  # in a transaction that an error has ended, which is the one to tell
+            con.unregister(name)
+        raise
+    con.unregister(name)
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, added: Iterable[Mapping[str, Any]]) -> None:
