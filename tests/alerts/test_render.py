@@ -540,6 +540,18 @@ def test_errors_that_differ_in_numbers_ids_and_their_own_names_are_one_reason() 
     ]
 
 
+def test_an_instant_or_an_address_in_which_reasons_differ_is_one_blank() -> None:
+    error = "10.0.0.{n}:54{n}2 refused at 2026-07-14 0{n}:31 UTC, and at 2026-07-15T0{n}:31:00+00:00"
+    stories = [told(n, error=error.format(n=n)) for n in (1, 2)]
+    assert [each.text for each in by_reason(stories)] == ["… refused at … UTC, and at …T…"]
+
+
+def test_what_was_over_before_its_message_was_taken_is_not_told_as_if_it_were_open() -> None:
+    over, open_ = told(1, state="resolved", resolved_at=NOW, resolution="run 9 succeeded"), told(2)
+    assert title(message(Event.OPEN, over)).endswith("failed, over by now")
+    assert not title(message(Event.OPEN, over, open_)).endswith("over by now")
+
+
 def test_a_thousand_long_errors_take_no_time() -> None:
     stories = [told(n, error="a1" + "b" * 4000 + str(n), pipeline_name="x" * 200) for n in range(1000)]
     assert len(text(message(Event.OPEN, *stories))) < LONGEST_TEXT

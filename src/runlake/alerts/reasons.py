@@ -13,6 +13,9 @@ _COMPARED = 1000
 """So many characters of an error are compared."""
 
 _BLANK = "…"
+_BLANKS = re.compile(rf"{_BLANK}(?:[-:./+, ]{{1,2}}{_BLANK})+")
+"""What was an instant, an address, or a list: one blank says as much."""
+
 # UUIDs, then tokens of letters and digits that are long and have two digits at least, then numbers.
 _IDS = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -62,4 +65,4 @@ def _blanked(text: str, story: Story) -> str:
     if names:
         either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         text = re.sub(rf"(?<!\w)(?:{either})(?!\w)", _BLANK, text)
-    return _IDS.sub(_BLANK, text)
+    return _BLANKS.sub(_BLANK, _IDS.sub(_BLANK, text))
