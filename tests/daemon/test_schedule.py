@@ -107,6 +107,19 @@ async def test_readers_get_new_rows_within_the_minute_and_mere_stamps_later(quie
         assert sorted(rows)[len(rows) // 2] < 4 * MINUTE
 
 
+async def test_readers_get_what_somebody_was_told_within_seconds(quiet: Account) -> None:
+    path = configure(quiet.folder, quiet.table("esper", 'every = "1m"'), daemon='publish_every = "20m"')
+    async with rehearsal(path, quiet.emulator.clock) as play:
+        await play.pass_by(30 * MINUTE)
+        first = len(play.times("publish"))
+        (quiet.folder / "esper-token").write_text("no longer valid")
+        play.daemon.reload()
+        await play.pass_by(5 * MINUTE)
+        [fired] = play.said("alert.fired")
+        assert fired["rule"] == "source_unobservable"
+        assert len(play.times("publish")) == first + 1
+
+
 def source(**options: object) -> Source:
     return Source.model_validate({"name": "a", "connector": "clerk", **options})
 

@@ -149,7 +149,10 @@ class Daemon(BaseModel):
     listen: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1:8321", description="Where health, metrics, SQL and hooks are served."
     )
-    publish_every: Span = Field(default=timedelta(minutes=1), description="How often at most readers get a fresh copy.")
+    publish_every: Span = Field(
+        default=timedelta(minutes=1),
+        description="How often at most readers get a fresh copy; after an alert, within seconds.",
+    )
     sql_token: Secret | None = Field(
         default=None, description="The bearer token for POST /sql. Default: none, and no SQL over the network."
     )

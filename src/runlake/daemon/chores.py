@@ -41,6 +41,8 @@ class Chores:
         self.ping_error: str | None = None
         self.doubled = 0
         self._changed: str | None = None
+        self._awaited = False
+        """Whether somebody has been told to look at what has changed."""
 
     def begin(self) -> None:
         """Plans what comes by the clock: at the start, after a reload, and when the clock has jumped."""
@@ -61,8 +63,8 @@ class Chores:
         self._plan_publish()
 
     def alerted(self) -> None:
-        """Episodes are for readers, too."""
-        self._changed = "rows"
+        """Episodes are for readers, too: whoever was told of one asks for it next."""
+        self._changed, self._awaited = "rows", True
         self._plan_publish()
 
     def _plan_publish(self) -> None:
@@ -71,7 +73,7 @@ class Chores:
             return
         known = daemon.config.daemon
         every = known.publish_every if self._changed == "rows" else known.stamps_every
-        if any(polled.last is None for polled in daemon.sources.values()):
+        if self._awaited or any(polled.last is None for polled in daemon.sources.values()):
             every = min(every, timedelta(seconds=5))  # first syncs are looked forward to
         every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         at = min(max(now, (self.as_of or now - every) + every), now + every)  # the clock may have been set back since
@@ -90,7 +92,7 @@ class Chores:
 
     async def publish(self) -> datetime:
         """Swaps in a fresh copy, whether or not anything has changed; returns its `as_of`. Raises StoreError."""
-        self._changed, as_of = None, self._daemon.now()
+        self._changed, self._awaited, as_of = None, False, self._daemon.now()
         # Without its wait for the ledger's thread: that others kept it busy is no reason to publish less.
         self.publish_s = (await self._daemon.store.publish(as_of)).seconds
         self.published += 1
