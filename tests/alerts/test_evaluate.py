@@ -96,3 +96,16 @@ async def test_what_is_repeated_comes_again_when_its_time_has_come_and_not_befor
         for _ in range(3):
             assert (await it.evaluate()).next_at == it.now + HOUR
             it.now += HOUR
+
+
+async def test_more_pipelines_than_are_judged_in_one_commit_are_judged_in_several(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlake.alerts.evaluate.PORTION", 2)
+    names = [f"p{number}" for number in range(5)]
+    async with shift(tmp_path, stage, monkeypatch) as scene:
+        await scene.poll()
+        for name in names:
+            scene.ran(name, "failed")
+        await scene.poll()
+        assert scene.told() == [("open", "failed", names)]

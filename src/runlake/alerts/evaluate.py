@@ -23,8 +23,9 @@ from runlake.config.alerting import AnyRule, AnyRunRule, Owner, RunRule, Sql
 from runlake.cron import last_before, next_after
 from runlake.store.alerting import Alert, AlertBooks, Notification, RuleRow, SeenPipeline
 
-PORTION = 2000
-"""Pipelines judged in one commit, with up to 200 runs each: a changed rule is a reason to judge all there are."""
+PORTION = 1000
+"""Pipelines judged in one commit: a changed rule is a reason to judge all there are, and each takes up to 0.3 MB, which
+its 200 runs are."""
 
 
 @dataclass(slots=True)
