@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -43,29 +43,21 @@ def held_back(
     now: datetime,
 ) -> list[Hold]:
     """All of it, what a person did first. `unseen`: the sources for which an alert of kind UNSEEN fires."""
-    return list(_held_back(alert, silences, maintenance, unseen, now))
-
-
-def _held_back(
-    alert: Alert,
-    silences: Sequence[Silence],
-    maintenance: Sequence[Maintenance],
-    unseen: Collection[str],
-    now: datetime,
-) -> Iterator[Hold]:
+    holds: list[Hold] = []
     if alert.acked_at is not None:
-        yield Hold(cause=Cause.ACKED, by=alert.acked_by, why=alert.ack_note)
+        holds.append(Hold(cause=Cause.ACKED, by=alert.acked_by, why=alert.ack_note))
     for silence in silences:
         if silence.created_at <= now < silence.until and is_silenced(alert, silence):
-            yield Hold(cause=Cause.SILENCED, by=silence.created_by, why=silence.reason, until=silence.until)
+            holds.append(Hold(cause=Cause.SILENCED, by=silence.created_by, why=silence.reason, until=silence.until))
     for each in maintenance:
         until = last_before(each.cron, now) + each.lasts
         if now < until and in_scope(each, alert.source or "", alert.pipeline_id, alert.pipeline_name):
-            yield Hold(cause=Cause.MAINTENANCE, why=each.name, until=until)
+            holds.append(Hold(cause=Cause.MAINTENANCE, why=each.name, until=until))
     if alert.kind != UNSEEN and alert.source in unseen:
-        yield Hold(cause=Cause.UNSEEN)
+        holds.append(Hold(cause=Cause.UNSEEN))
     if alert.flapping:
-        yield Hold(cause=Cause.FLAPPING)
+        holds.append(Hold(cause=Cause.FLAPPING))
+    return holds
 
 
 def is_silenced(alert: Alert, silence: Silence) -> bool:
