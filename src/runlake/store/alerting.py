@@ -8,7 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from runlake.errors import ConfigError
-from runlake.store import seen
+from runlake.store import seen, seen_sources
 from runlake.store.books import rows
 from runlake.store.episodes import (
     NAMED,
@@ -23,17 +23,8 @@ from runlake.store.episodes import (
 from runlake.store.given import given, insert
 from runlake.store.outbox import Outbox
 from runlake.store.past import Past
-from runlake.store.seen import (
-    MOST_RUNS,
-    WINDOW,
-    Gap,
-    Key,
-    SeenPipeline,
-    SeenRun,
-    SeenSource,
-    UnknownWord,
-    of_pipelines,
-)
+from runlake.store.seen import MOST_RUNS, WINDOW, Key, SeenPipeline, SeenRun, of_pipelines
+from runlake.store.seen_sources import Gap, SeenSource, UnknownWord
 from runlake.store.stories import Story, stories
 from runlake.store.unjudged import unjudge
 
@@ -62,7 +53,7 @@ class AlertBooks(Outbox):
 
     def sources(self) -> dict[str, SeenSource]:
         """All that were ever synced, by name."""
-        return seen.sources(self._con)
+        return seen_sources.sources(self._con)
 
     def candidates(self, known: Mapping[str, SeenSource]) -> list[Key]:
         """The pipelines to be judged now: those of known sources that have changed, or for which an instant to look at

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import duckdb
 
 from runlake.store.given import given
-from runlake.store.seen import WINDOW, Key, SeenRun, UnknownWord, condition, instants, of_pipelines, runs_by_place
+from runlake.store.seen import WINDOW, Key, SeenRun, condition, instants, of_pipelines, runs_by_place
+from runlake.store.seen_sources import UnknownWord
 
 
 class PastSync(NamedTuple):
