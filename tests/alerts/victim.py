@@ -51,7 +51,8 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> ExitStack:
-        """Around all transactions of any ledger."""
+        """In all transactions of any ledger. To die after a commit is to die at the next of the points: until then
+        nothing is kept."""
         committing, points = Store._transaction, self
 
         async def transaction(store: Store, work: Callable[[duckdb.DuckDBPyConnection], T], *, keep: bool = True) -> T:
@@ -60,9 +61,7 @@ class Points:
                 points.reached("before a commit")
                 return done
 
-            done = await committing(store, whole, keep=keep)
-            points.reached("after a commit")
-            return done
+            return await committing(store, whole, keep=keep)
 
         stack = ExitStack()
         stack.enter_context(patch.object(Store, "_transaction", transaction))
@@ -86,6 +85,7 @@ async def live(job: dict[str, Any]) -> None:
                 now = datetime.fromisoformat(moment["at"])
                 await synced(store, now, moment["found"])
                 await turn(store, config, lambda now=now: now, send=points.send)  # type: ignore[misc]
+                points.reached("before a moment is lived through")
                 lived.write_text(str(number + 1))
 
 
