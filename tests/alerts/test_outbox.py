@@ -197,7 +197,7 @@ async def test_what_still_fires_is_told_and_is_over_however_long_the_channel_was
         scene.fire("etl/a")
         await scene.turn(MINUTE)
         scene.mend("etl/told")
-        await scene.pass_by(2 * DAY, every=HOUR)
+        await scene.pass_by(2 * DAY, every=4 * HOUR)
         scene.at["pager"].usual = Answer()
         await scene.pass_by(HOUR, every=20 * MINUTE)
         assert sorted(scene.told()[1:]) == [("open", ["etl/a"]), ("resolve", ["etl/told"])]

@@ -229,7 +229,7 @@ async def test_56_each_episode_opens_once_and_is_over_once(begin: Begin) -> None
         await scene.poll()
         for status in PLOT:
             scene.ran("etl", status)
-            for _ in range(3):
+            for _ in range(2):
                 await scene.poll()
         assert scene.told() == STORY
 
