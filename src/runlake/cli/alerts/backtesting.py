@@ -132,8 +132,8 @@ def _tell(result: Backtest, everything: bool) -> None:
     say(f"\n  messages: {len(result.messages)}{_by_event(result)}")
     say(f"  alerts that fired: {len(result.alerts)}, of which {_standing(result)}")
     if result.resolved:
-        parts = [f"{_share(result, length)} within {span_text(length)}" for length in QUICK]
-        say(f"  over by themselves: {', '.join(parts)}")
+        parts = [f"{_share(result, length)} within {lasting(length)}" for length in QUICK]
+        say(f"  of those over: {', '.join(parts)}")
     if result.flapping:
         say(f"  too often, so in the digest only: {result.flapping}")
     if result.held:
