@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from runlake.config.alerting import Alerts, AnyChannel, AnyRule, Cron, Maintenance, Owner, rules_in_force
+from runlake.config.alerting import Alerts, AnyChannel, AnyRule, Cron, Maintenance, Name, Owner, rules_in_force
 from runlake.config.checking import check_alerting
 from runlake.config.problems import first_problem, there_is, with_place
 from runlake.config.spans import Span
@@ -72,7 +72,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="What you call this account; unique.")
+    name: Name = Field(description="What you call this account; unique.")
     connector: str = Field(description="The vendor; `runlake connectors` lists them.")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="What the connector needs: address, secrets, ids."
