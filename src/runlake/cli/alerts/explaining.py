@@ -8,8 +8,8 @@ from typing import Any
 from runlake.alerts.explaining import Explained, Finding
 from runlake.alerts.explaining import explain as explained
 from runlake.cli import show
-from runlake.cli.alerts.seeing import Seen, instant, say, seen
-from runlake.cli.alerts.showing import fact, of
+from runlake.cli.alerts.seeing import Seen, instant, say, seen, short
+from runlake.cli.alerts.showing import fact
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.config.alerting import RunRule
@@ -137,7 +137,9 @@ def _tell_rule(finding: Finding) -> None:
     say(f"\n{rule.name}: {found.verdict if found is not None else 'not judged yet'} ({rule.told_as})")
     say(f"  {found.why if found is not None else finding.why_not}")
     if finding.episode is not None:
-        say(f"  {of(finding.episode)}")
+        episode = finding.episode
+        since = instant(episode.fired_at or episode.pending_at)
+        say(f"  alert {short(episode.alert_id)}, {episode.state} since {since}")
     if found is not None and not found.settled:
         say("  told once it is settled: the vendor is trying again")
     elif finding.fires_at is not None and (finding.episode is None or finding.episode.state == "pending"):

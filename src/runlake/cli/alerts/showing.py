@@ -101,11 +101,11 @@ _TOLD = ("channel", "event", "planned", "outcome", "at", "attempts", "error")
 
 
 def _row(row: Notification) -> list[Any]:
-    outcome, at = told_as(row)
+    outcome, at = _outcome(row)
     return [row.channel, row.event, row.created_at, outcome, at, row.attempts, row.error]
 
 
-def told_as(row: Notification) -> tuple[str, datetime | None]:
+def _outcome(row: Notification) -> tuple[str, datetime | None]:
     """What became of it, in a word, and when."""
     if row.delivered_at is not None:
         return "sent", row.delivered_at
@@ -127,8 +127,3 @@ def fact(value: Any) -> str:
             return value
         return instant(at) if at.tzinfo is not None else value
     return show.cell(value)
-
-
-def of(alert: Alert) -> str:
-    """An alert in a few words."""
-    return f"alert {short(alert.alert_id)}, {alert.state} since {instant(alert.fired_at or alert.pending_at)}"
