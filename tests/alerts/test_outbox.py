@@ -64,6 +64,18 @@ async def test_those_that_recover_later_say_that_with_them_all_is_well(tmp_path:
         assert len({message.json["thread"] for message in scene.at["pager"].messages}) == 1
 
 
+async def test_what_repeats_goes_on_with_what_its_own_message_began(tmp_path: Path) -> None:
+    async with desk(tmp_path, rule={"broken": {"repeat_every": "1h"}}) as scene:
+        scene.fire("etl/a", "etl/b")
+        await scene.turn()
+        scene.fire("etl/c")
+        await scene.turn(MINUTE)
+        await scene.turn(2 * HOUR)
+        assert scene.told()[2:] == [("repeat", ["etl/a", "etl/b"]), ("repeat", ["etl/c"])]
+        threads = [message.json["thread"] for message in scene.at["pager"].messages]
+        assert threads[2:] == threads[:2]
+
+
 async def test_sources_and_rules_are_messages_of_their_own(tmp_path: Path) -> None:
     async with desk(tmp_path, rules=("broken", "slow")) as scene:
         scene.fire("etl/a", "etl/b", "ml/c")
@@ -215,6 +227,35 @@ async def test_a_silence_of_days_is_not_the_channel_s_fault(tmp_path: Path) -> N
         await scene.turn(3 * DAY)
         await scene.turn(MINUTE)
         assert scene.told() == [("open", ["etl/a"])]
+
+
+async def test_who_asks_to_be_left_alone_for_a_day_is_asked_within_the_hour(tmp_path: Path) -> None:
+    async with desk(tmp_path) as scene:
+        scene.at["pager"].answers = [Answer(status=429, headers={"Retry-After": "86400"})]
+        scene.fire("etl/a")
+        await scene.turn()
+        await scene.turn(HOUR)
+        assert scene.told() == [("open", ["etl/a"])]
+
+
+async def test_what_a_channel_did_not_take_before_it_was_taken_away_is_told_to_those_that_there_are(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, channels=("old", "new")) as scene:
+        both, (old, new) = scene.config, scene.config.channel
+        scene.config = both.model_copy(update={"channel": [old]})
+        scene.fire("etl/told")
+        await scene.turn()
+        scene.at["old"].usual = Answer(status=503)
+        scene.fire("etl/a", "etl/b")
+        await scene.turn(MINUTE)
+        scene.config = both.model_copy(update={"channel": [new]})
+        scene.mend("etl/b")
+        await scene.pass_by(2 * MINUTE)
+        assert scene.told("new") == [("open", ["etl/a"])]
+        scene.mend()
+        await scene.turn(MINUTE)
+        assert scene.told("new")[1:] == [("resolve", ["etl/a"])]
 
 
 # --- held back -------------------------------------------------------------------------------------------------------

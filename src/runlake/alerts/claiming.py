@@ -69,6 +69,9 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
         else:
             ready[row.channel].append((row, alert))
     books.dropped(dropped, now)
+    if instead := _instead(books, config, [each for each in waiting if each[0].channel not in known], now):
+        books.enqueue(instead)
+        later.append(now)
     claimed: list[Claimed] = []
     for name, found in ready.items():
         threads = books.threads(name, [row.alert_id for row, _ in found if row.alert_id is not None])
@@ -84,6 +87,24 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
         if too_many:
             later.append(now + LIMITED_FOR)
     return claimed, min(later, default=None)
+
+
+def _instead(books: AlertBooks, config: Config, gone: Sequence[_Row], now: datetime) -> list[Notification]:
+    """For the channels there are, what those that are gone were to tell of what still fires, where nobody else was, or
+    is to be, told: such a channel may be called otherwise by now."""
+    firing = {
+        alert.alert_id: alert
+        for row, alert in gone
+        if row.event == Event.OPEN and alert is not None and alert.state == "firing"
+    }
+    told = books.told(list(firing))
+    return [
+        Notification(alert_id=alert.alert_id, channel=channel.name, event=Event.OPEN, created_at=now)
+        for alert in firing.values()
+        if alert.alert_id not in told
+        for channel in config.channel
+        if reaches(channel, rule=alert.rule, severity=Severity(alert.severity), owner=alert.owner)
+    ]
 
 
 def _is_moot(row: Notification, alert: Alert, untold: bool, before: bool) -> bool:
@@ -117,10 +138,10 @@ def _groups(rows: Sequence[_Row], threads: Mapping[str, str], room: int) -> tupl
 
 
 def _belongs_to(row: Notification, alert: Alert | None, threads: Mapping[str, str]) -> tuple[str, ...]:
-    """What goes into one message with it. Those that were told of together are told together to be over."""
+    """What goes into one message with it. Those that were told of together are told together again, and to be over."""
     if alert is None:
         return (row.event,)
-    if row.event == Event.RESOLVE:
+    if row.event in (Event.REPEAT, Event.RESOLVE):
         return (row.event, threads.get(alert.alert_id, alert.alert_id))
     about_runs = alert.pipeline_id is not None
     return (row.event, alert.rule, (alert.source or "") if about_runs else "")

@@ -25,6 +25,9 @@ from runlake.store.alerting import AlertBooks
 
 FIRST_RETRY = timedelta(seconds=10)
 LAST_RETRY = timedelta(minutes=15)
+LONGEST_WAIT = timedelta(hours=1)
+"""Whatever a host asks for: one odd answer must not keep what is urgent for a day."""
+
 GIVEN_UP_AFTER = timedelta(days=1)
 """A message that a channel did not take for a day is dropped where it would tell of yesterday."""
 
@@ -103,5 +106,5 @@ def _tells_of_yesterday(message: Message) -> bool:
 
 def _wait(error: DeliveryError, attempts: int) -> timedelta:
     if error.retry_after is not None:
-        return min(timedelta(seconds=error.retry_after), GIVEN_UP_AFTER)
+        return min(timedelta(seconds=error.retry_after), LONGEST_WAIT)
     return min(FIRST_RETRY * 2 ** min(attempts, 10), LAST_RETRY) if error.again else LAST_RETRY
