@@ -317,6 +317,25 @@ async def test_what_fires_of_a_source_that_cannot_be_seen_waits_until_it_can(tmp
         assert sorted(scene.told()[2:]) == [("open", ["etl/a"]), ("resolve", ["etl"])]
 
 
+async def test_what_fires_in_the_part_of_a_source_that_is_seen_is_told(tmp_path: Path) -> None:
+    async with desk(tmp_path, rule={"source_unobservable": {}}) as scene:
+        await scene.synced("etl", "ok")
+        for _ in range(3):
+            scene.now += HOUR
+            await scene.synced("etl", "partial")
+            await scene.turn()
+        assert scene.told() == [("open", ["etl"])]
+        scene.fire("etl/a")
+        await scene.turn(MINUTE)
+        assert scene.told()[1:] == [("open", ["etl/a"])]
+        await scene.synced("etl", "failed", "AuthenticationError")
+        scene.mend()
+        await scene.turn(MINUTE)
+        scene.fire("etl/a")
+        await scene.turn(MINUTE)
+        assert scene.told()[2:] == [("resolve", ["etl/a"])]
+
+
 # --- again, and what is still open -----------------------------------------------------------------------------------
 
 

@@ -81,7 +81,11 @@ class Holds:
         self._unseen = {
             alert.source
             for alert in books.open_alerts()
-            if alert.kind == UNSEEN and alert.state == "firing" and alert.source is not None
+            if alert.kind == UNSEEN
+            and alert.state == "firing"
+            and alert.source is not None
+            # Of one that is seen in part, what is seen is no less true: one list that is refused mutes no other.
+            and not alert.facts.get("partly_seen")
         }
 
     def of(self, alert: Alert) -> list[Hold]:

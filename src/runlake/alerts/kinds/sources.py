@@ -49,7 +49,11 @@ def judge_unobservable(
                 f"{why}: {source.error}" if source.error else why,
                 since=source.observed_through,
                 settled=confirmed or (episode is not None and episode.state == "firing"),
-                facts={"observed_through": instant(source.observed_through), "behind_s": behind.total_seconds()},
+                facts={
+                    "partly_seen": True,
+                    "observed_through": instant(source.observed_through),
+                    "behind_s": behind.total_seconds(),
+                },
             )
     if source.last_outcome in {"ok", "partial"}:
         answered = source.looked_at or source.last_at
