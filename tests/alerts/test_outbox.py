@@ -104,6 +104,23 @@ async def test_a_channel_s_limit_makes_many_messages_one(tmp_path: Path) -> None
 # --- sending again ---------------------------------------------------------------------------------------------------
 
 
+async def test_a_message_that_is_refused_again_and_again_takes_the_room_of_one(tmp_path: Path) -> None:
+    async with desk(tmp_path, channel={"pager": {"per_hour": 2}}) as scene:
+        scene.at["pager"].answers = [Answer(status=400)] * 2
+        scene.fire("etl/a")
+        await scene.turn()
+        scene.fire("ml/b")
+        await scene.turn(20 * MINUTE)
+        assert scene.told() == [("open", ["ml/b"])]
+        scene.fire("etl/c")
+        await scene.turn(20 * MINUTE)
+        assert scene.told()[1:] == [("open", ["etl/a"])]
+        await scene.turn(20 * MINUTE)
+        assert len(scene.told()) == 2
+        await scene.turn(HOUR)
+        assert scene.told()[2:] == [("open", ["etl/c"])]
+
+
 async def test_a_message_keeps_its_id_however_often_it_is_sent_and_whoever_fires_meanwhile(tmp_path: Path) -> None:
     async with desk(tmp_path) as scene:
         pager = scene.at["pager"]

@@ -79,8 +79,9 @@ def claim(books: AlertBooks, config: Config, now: datetime) -> tuple[list[Claime
         untold_of = [row for row, _ in found if row.event == Event.RESOLVE and row.alert_id not in threads]
         books.dropped(untold_of, now)
         rows = [each for each in found if each[0].event != Event.RESOLVE or each[0].alert_id in threads]
-        room = known[name].per_hour - books.messages_since(name, now - timedelta(hours=1))
-        groups, too_many = _groups(rows, threads, room)
+        hour_ago = now - timedelta(hours=1)
+        room = known[name].per_hour - books.messages_since(name, hour_ago)
+        groups, too_many = _groups(rows, threads, room, hour_ago)
         # Asked once for all: each message by itself would hold up the ledger's thread for as long as its query takes.
         stories = books.stories([row.alert_id for each in groups for row, _ in each if row.alert_id is not None], now)
         claimed += filter(None, (_message(books, config, known[name], each, threads, stories, now) for each in groups))
@@ -121,9 +122,11 @@ def _waits(holds: Sequence[Hold]) -> tuple[bool, datetime | None]:
     return bool(until), None if None in until else max(filter(None, until), default=None)
 
 
-def _groups(rows: Sequence[_Row], threads: Mapping[str, str], room: int) -> tuple[list[list[_Row]], bool]:
+def _groups(
+    rows: Sequence[_Row], threads: Mapping[str, str], room: int, counted_from: datetime
+) -> tuple[list[list[_Row]], bool]:
     """What goes out on a channel now, by message, and whether its limit leaves something waiting. Messages that were
-    claimed before, and not recorded, come first."""
+    claimed before, and were not taken, come first; those of `counted_from` or later have their `room` already."""
     old: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
     fresh: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
     for row, alert in rows:
@@ -131,7 +134,8 @@ def _groups(rows: Sequence[_Row], threads: Mapping[str, str], room: int) -> tupl
             old[row.event, row.message_id].append((row, alert))
         else:
             fresh[_belongs_to(row, alert, threads)].append((row, alert))
-    room = max(0, room - len(old))
+    begun = (row.claimed_at for [(row, _), *_] in old.values())
+    room = max(0, room - sum(at is None or at < counted_from for at in begun))
     if len(fresh) > room:
         fresh = _merged(fresh)
     return [*old.values(), *list(fresh.values())[:room]], len(fresh) > room
