@@ -15,9 +15,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,6 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
-
-import duckdb
 
 from benchmarks.older import add_older
 from benchmarks.stored import as_run
@@ -154,11 +152,30 @@ def config(port: int = 1) -> Config:
     )
 
 
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Took:
+    """Milliseconds, and of what there were how many."""
+
+    wall_ms: float = 0
+    cpu_ms: float = 0
+    count: int = 0
+
+
+@contextmanager
+def taking() -> Iterator[Took]:
+    took, wall, cpu = Took(), time.perf_counter(), time.process_time()
+    yield took
+    took.wall_ms, took.cpu_ms = (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
+
+
 # --- ledgers ---------------------------------------------------------------------------------------------------------
 
 
-async def put(store: Store, runs: Iterable[Run], at: datetime) -> list[float]:
-    """A sync of each source; returns the milliseconds of each commit."""
+async def put(store: Store, runs: Iterable[Run], at: datetime) -> list[Took]:
+    """A sync of each source; returns what each commit took."""
     batches = {
         f"source-{n}": Batch(f"source-{n}", "clarifeye", _RUN, _TABLES["step"][0], store_payloads=False)
         for n in range(SOURCES)
@@ -169,12 +186,12 @@ async def put(store: Store, runs: Iterable[Run], at: datetime) -> list[float]:
     return [await _commit(store, batch, at) for batch in batches.values()]
 
 
-async def _commit(store: Store, batch: Batch, at: datetime) -> float:
+async def _commit(store: Store, batch: Batch, at: datetime) -> Took:
     row = Sync(sync_id=str(uuid4()), source=batch.source, vendor="clarifeye", kind="sync", started_at=at, outcome="ok")
     row.finished_at = row.observed_through = at
-    begun = time.perf_counter()
-    await store.commit(batch, Books(row))
-    return (time.perf_counter() - begun) * 1000
+    with taking() as took:
+        await store.commit(batch, Books(row))
+    return took
 
 
 async def fill(ledger: Path, world: World) -> None:
@@ -187,9 +204,10 @@ async def fill(ledger: Path, world: World) -> None:
 
 def ledgers(stored: int, folder: Path) -> tuple[World, dict[int, Path]]:
     """Two, by how many runs are stored: a tenth, and all. Their newest runs are the same."""
-    world = World(min(MONTH, max(ROUND, stored // 10)))
+    world = World(min(MONTH, max(ROUNDS * ROUND, stored // 10)))
     small, large = folder / "tenth.duckdb", folder / "whole.duckdb"
-    asyncio.run(fill(small, world))
+    if not small.exists():
+        asyncio.run(fill(small, world))
     shutil.copyfile(small, large)
     for ledger, count in ((small, stored // 10), (large, stored)):
         with connect(ledger) as con:
@@ -201,13 +219,12 @@ def ledgers(stored: int, folder: Path) -> tuple[World, dict[int, Path]]:
 
 
 class Measured:
-    """Milliseconds by case, on one ledger, from asking it to having what follows on disk."""
+    """What each case took on one ledger, from asking it to having what follows on disk."""
 
     def __init__(self, store: Store, world: World, port: int) -> None:
-        self._store, self._world, self._config, self._port = store, world, config(port), port
+        self._store, self._world, self._config = store, world, config(port)
         self._at = BEFORE
-        self.ms: dict[str, list[float]] = {}
-        self.counts: dict[str, list[int]] = {}
+        self.found: dict[str, list[Took]] = {}
 
     async def all(self) -> None:
         await self._everything()
@@ -223,26 +240,23 @@ class Measured:
         await self._delivery(f"{CHANGED:,} alerts, one message", alike=True)
         await self._queue()
 
-    def _keep(self, case: str, ms: float, count: int | None = None) -> None:
-        self.ms.setdefault(case, []).append(ms)
-        if count is not None:
-            self.counts.setdefault(case, []).append(count)
+    def _keep(self, case: str, took: Took) -> None:
+        self.found.setdefault(case, []).append(took)
+        print(f"{case}: {took.wall_ms:,.0f} ms", file=sys.stderr)
 
-    async def _evaluated(self, **more: Any) -> tuple[float, Evaluated]:
-        begun = time.perf_counter()
-        done = await self._store.alerting(
-            partial(evaluate, config=self._config, now=self._at, asked=_answers(), **more)
+    async def _evaluated(self, but_not: Set[tuple[str, str]] = frozenset()) -> Evaluated:
+        return await self._store.alerting(
+            partial(evaluate, config=self._config, now=self._at, asked=_answers(), but_not=but_not)
         )
-        return (time.perf_counter() - begun) * 1000, done
 
     async def _everything(self) -> None:
         """All pipelines, as after a rule has changed, and as who does not know what has changed would have to."""
-        took, done = await self._evaluated()
-        judged = len(done.judged)
-        while done.unfinished:
-            more, done = await self._evaluated(but_not=done.judged)
-            took, judged = took + more, judged + len(done.judged)
-        self._keep("all pipelines", took, judged)
+        with taking() as took:
+            done = await self._evaluated()
+            while done.unfinished:
+                done = done.then(await self._evaluated(done.judged))
+        took.count = len(done.judged)
+        self._keep("all pipelines", took)
 
     async def _after(self, case: str, pipelines: list[int], failed: int) -> None:
         """An evaluation after a sync. `failed`: of how many runs one did; 0: none."""
@@ -250,24 +264,27 @@ class Measured:
         words = ["failed" if failed and place % failed == 0 else "completed" for place in range(len(pipelines))]
         runs = [newest(self._world, each, self._at, word) for each, word in zip(pipelines, words, strict=True)]
         await put(self._store, runs, self._at)
-        took, done = await self._evaluated()
-        assert len(done.judged) >= len(pipelines) and not done.unfinished, (case, len(done.judged))
-        self._keep(f"after {case}", took, len(done.judged))
+        with taking() as took:
+            done = await self._evaluated()
+        took.count = len(done.judged)
+        assert took.count >= len(pipelines) and not done.unfinished, (case, took.count)
+        self._keep(f"after {case}", took)
 
     async def _naive(self) -> None:
         """A query a rule over the ledger: which pipelines of a team failed last?"""
         for team in range(ASKED):
-            begun = time.perf_counter()
-            await self._store._do(lambda team=team: _failing(self._store._connection, team))  # type: ignore[misc]
-            self._keep("a query for one rule", (time.perf_counter() - begun) * 1000)
+            with taking() as took:
+                await self._store.alerting(partial(_failing, team=team))
+            self._keep("a query for one rule", took)
 
     async def _delivery(self, case: str, *, alike: bool) -> None:
         """To a receiver on loopback, one after another."""
         await self._store.alerting(partial(_only_these_wait, at=self._at, alike=alike))
-        begun = time.perf_counter()
-        done = await deliver(self._store, self._config, lambda: self._at)
+        with taking() as took:
+            done = await deliver(self._store, self._config, lambda: self._at)
         assert not done.failures, done.failures
-        self._keep(f"delivery: {case}", (time.perf_counter() - begun) * 1000, done.messages)
+        took.count = done.messages
+        self._keep(f"delivery of {case}", took)
 
     async def _queue(self) -> None:
         """A commit of as many runs of one source, with and without the queue of what is to be judged."""
@@ -276,8 +293,8 @@ class Measured:
             pipelines = range(0, PIPELINES, SOURCES)
             runs = [newest(self._world, pipeline, self._at, "completed") for pipeline in pipelines]
             with patch("runlake.store.writer.unjudge", (unjudge, lambda *_: None)[time_ % 2]):
-                took = await put(self._store, runs, self._at)
-            self._keep(("a commit with the queue", "a commit without it")[time_ % 2], took[0])
+                took, *_ = await put(self._store, runs, self._at)
+            self._keep(("a commit with the queue", "a commit without it")[time_ % 2], took)
             await self._store.alerting(_emptied)
 
 
@@ -291,8 +308,8 @@ def _answers() -> dict[str, Asked]:
     }
 
 
-def _failing(con: duckdb.DuckDBPyConnection, team: int) -> list[Any]:
-    return con.execute(
+def _failing(books: AlertBooks, team: int) -> None:
+    books._con.execute(
         "SELECT source, pipeline_id FROM runs WHERE pipeline_name GLOB ? AND outcome IN ('success', 'failure') "
         "GROUP BY ALL HAVING arg_max(outcome, created_at) = 'failure'",
         [f"team-{team:02}.*"],
@@ -360,8 +377,13 @@ async def measure(ledger: Path, world: World, port: int) -> Figures:
         found = Measured(store, world, port)
         await found.all()
     return {
-        case: {"median": median(ms), "most": max(ms), "count": median(found.counts.get(case, [0]))}
-        for case, ms in found.ms.items()
+        case: {
+            "wall_ms": median(each.wall_ms for each in took),
+            "most_wall_ms": max(each.wall_ms for each in took),
+            "cpu_ms": median(each.cpu_ms for each in took),
+            "count": median(each.count for each in took),
+        }
+        for case, took in found.found.items()
     }
 
 

@@ -68,6 +68,22 @@ def published(figures: Figures) -> str:
     return f"{figures['stored_runs']:,} runs stored\n\n{aligned(rows)}\n\n{aligned(asked)}"
 
 
+def alerts(figures: Figures) -> str:
+    """What `python -m benchmarks alerts` found: wall time, and CPU time in brackets, medians in ms."""
+    ledgers = list(figures["ledgers"].values())
+    rows = [["ms, wall (CPU)", "", *(f"{int(count):,} runs" for count in figures["ledgers"]), "ratio of CPU"]]
+    rows += [
+        [
+            case,
+            f"{took['count']:,.0f}" if took["count"] else "",
+            *(f"{each[case]['wall_ms']:,.0f} ({each[case]['cpu_ms']:,.0f})" for each in ledgers),
+            f"{ledgers[-1][case]['cpu_ms'] / took['cpu_ms']:.2f}",
+        ]
+        for case, took in ledgers[0].items()
+    ]
+    return f"{figures['rules']:,} rules\n\n{aligned(rows)}"
+
+
 def aligned(rows: list[list[str]]) -> str:
     """The first column to the left, all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
