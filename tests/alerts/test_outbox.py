@@ -160,7 +160,7 @@ async def test_a_dead_channel_does_not_hold_up_another(tmp_path: Path) -> None:
         scene.fire("etl/a")
         scene.fire("etl/b", rule="slow")
         done = await scene.turn()
-        assert (done.messages, done.taken, list(done.failures)) == (2, {"chat"}, ["pager"])
+        assert (done.messages, done.refused, done.taken, list(done.failures)) == (2, 1, {"chat"}, ["pager"])
         assert len(scene.at["pager"].messages) == 1  # which of its messages finds out that it is dead, is enough
         scene.mend()
         await scene.turn(MINUTE)

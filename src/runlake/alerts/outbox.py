@@ -39,6 +39,8 @@ class Delivered:
     """What one go at the outbox came to."""
 
     messages: int = 0
+    refused: int = 0
+    """Messages that were sent, and not taken."""
     taken: set[str] = field(default_factory=set)
     """The channels that took theirs."""
     failures: dict[str, str] = field(default_factory=dict)
@@ -78,6 +80,7 @@ async def _send_all(
                 raise down
             await send(each.channel, each.message)
         except DeliveryError as error:
+            done.refused += error is not down
             down = error if error.again else None
             at = now()
             is_late = at - each.created_at > GIVEN_UP_AFTER

@@ -91,7 +91,7 @@ class Alerting:
             if len(alerts) > MOST_LOGGED:
                 log.info(event, more=len(alerts) - MOST_LOGGED)
         self.told["delivered"] += delivered.messages
-        self.told["failed"] += len(delivered.failures)
+        self.told["failed"] += delivered.refused
         for channel, error in delivered.failures.items():
             if channel not in self._failing:
                 log.warning("channel.down", channel=channel, error=error)
