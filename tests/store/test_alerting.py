@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -95,7 +95,7 @@ async def queue(store: Store) -> list[tuple[str, str]]:
     return await ask(store, "FROM rl.unjudged ORDER BY ALL")
 
 
-async def seen(store: Store, *keys: str, now: datetime = T0, **conditions: str) -> list[SeenPipeline]:
+async def seen(store: Store, *keys: str, now: datetime = T0, conditions: Sequence[str] = ()) -> list[SeenPipeline]:
     def work(books: AlertBooks) -> list[SeenPipeline]:
         return books.pipelines(
             books.sources(), [("s", key) for key in keys or ("p",)], now, conditions=conditions, labels=True
@@ -268,7 +268,7 @@ async def test_pipelines_come_in_the_order_asked_also_without_runs_and_only_of_k
 
     def work(books: AlertBooks) -> list[SeenPipeline]:
         keys = [("s", "q"), ("t", "p"), ("s", "idle"), ("s", "p")]
-        return books.pipelines(books.sources(), keys, T0, conditions={}, labels=False)
+        return books.pipelines(books.sources(), keys, T0, conditions=(), labels=False)
 
     found = await store.alerting(work)
     assert [(each.pipeline_id, each.pipeline_name, each.paused, len(each.runs)) for each in found] == [
@@ -280,10 +280,9 @@ async def test_pipelines_come_in_the_order_asked_also_without_runs_and_only_of_k
 
 async def test_conditions_are_told_run_by_run_and_what_fails_does_not_hold(store: Store) -> None:
     await put(store, T0, a_run(1, labels={"n": "7"}), a_run(2, "failed", labels={"n": "seven"}))
-    [pipeline] = await seen(
-        store, bad="outcome = 'failure' -- and no more", seven="labels['n']::INTEGER = 7", none="run_number > 3"
-    )
-    assert {run.run_id: run.holds for run in pipeline.runs} == {"r1": {"seven"}, "r2": {"bad"}}
+    bad, seven, none = "outcome = 'failure' -- and no more", "labels['n']::INTEGER = 7", "run_number > 3"
+    [pipeline] = await seen(store, conditions=[bad, seven, none])
+    assert {run.run_id: run.holds for run in pipeline.runs} == {"r1": {seven}, "r2": {bad}}
 
 
 async def test_a_failure_is_known_by_what_first_said_its_word(store: Store) -> None:
@@ -560,7 +559,7 @@ async def test_alerting_reads_the_published_copy_as_it_reads_the_ledger(store: S
         keys = books.candidates(known)
         return [
             known,
-            books.pipelines(known, keys, T0, conditions={"all": "true"}, labels=True),
+            books.pipelines(known, keys, T0, conditions=["true"], labels=True),
             books.waiting(),
             books.stories([alert.alert_id], T0),
             books.silences(T0),

@@ -208,7 +208,7 @@ def test_alerting_sees_in_either_shape_what_it_sees_in_the_ledger(ledger: Ledger
         books = AlertBooks(con)
         known, alerts = books.sources(), books.open_alerts()
         keys = [("s", f"p{number}") for number in range(3)]
-        conditions = {"done": "outcome = 'success'"}
+        conditions = ["outcome = 'success'"]
         return [
             (known, books.candidates(known), alerts, books.rules(), books.silences(NOW), books.waiting()),
             books.stories([alert.alert_id for alert in alerts], NOW),

@@ -166,7 +166,7 @@ class _Evaluation:
         seen = {name: each for name, each in self._seen.items() if each.first_synced_at is not None}
         candidates = [key for key in self._books.candidates(seen) if key not in but_not]
         keys, self._unfinished = candidates[:PORTION], len(candidates) > PORTION
-        conditions = {rule.where: rule.where for rule in rules if rule.where is not None}
+        conditions = {rule.where for rule in rules if rule.where is not None}
         labels = any(rule.labels for rule in rules) or any(owner.labels for owner in self._config.owner)
         scoped, lookouts = Scoped(rules), dict[tuple[str, str], datetime | None]()
         for pipeline in self._books.pipelines(seen, keys, self._now, conditions=conditions, labels=labels):

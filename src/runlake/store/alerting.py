@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -74,13 +74,13 @@ class AlertBooks(Outbox):
         keys: Sequence[Key],
         now: datetime,
         *,
-        conditions: Mapping[str, str],
+        conditions: Collection[str],
         labels: bool,
     ) -> list[SeenPipeline]:
         """One for each of the keys, with its runs of the WINDOW before `now`.
 
-        `conditions`: by the name that `SeenRun.holds` shall have, a predicate on the view `runs`. `labels`: whether
-        they are needed.
+        `conditions`: predicates on the view `runs`; `SeenRun.holds` has those that hold. `labels`: whether they are
+        needed.
         """
         return seen.pipelines(self._con, known, keys, now, conditions=conditions, labels=labels)
 

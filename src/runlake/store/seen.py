@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -95,14 +95,14 @@ def pipelines(
     keys: Sequence[Key],
     now: datetime,
     *,
-    conditions: Mapping[str, str],
+    conditions: Collection[str],
     labels: bool,
 ) -> list[SeenPipeline]:
-    """One for each of the keys whose source is known, in their order. `conditions`: by name, what `condition` takes."""
+    """One for each of the keys whose source is known, in their order. `conditions` are what `condition` takes."""
     keys = list(dict.fromkeys(key for key in keys if key[0] in known))
     if not keys:
         return []
-    extra = "".join(f", {condition(each)}" for each in conditions.values())
+    extra = "".join(f", {condition(each)}" for each in conditions)
     query = _RUNS.format(labels="labels" if labels else "NULL", conditions=extra)
     with given(con, "asked", place=range(len(keys)), **of_pipelines(keys)):
         listed = {place: (name, paused) for place, name, paused in con.execute(_LISTED).fetchall()}
@@ -163,14 +163,14 @@ def instants(seconds: Iterable[float | None]) -> Iterator[Any]:
 
 
 class _Holds(dict[tuple[bool, ...], frozenset[str]]):
-    """The names of the conditions that hold, made once for each combination."""
+    """The conditions that hold, made once for each combination."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, conditions: Sequence[str]) -> None:
         super().__init__()
-        self._names = names
+        self._conditions = conditions
 
     def __missing__(self, holds: tuple[bool, ...]) -> frozenset[str]:
-        self[holds] = frozenset(name for name, holding in zip(self._names, holds, strict=True) if holding)
+        self[holds] = frozenset(each for each, holding in zip(self._conditions, holds, strict=True) if holding)
         return self[holds]
 
 

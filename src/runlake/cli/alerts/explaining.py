@@ -72,7 +72,7 @@ def _pipeline(view: Seen, pipeline: str, source: str | None) -> SeenPipeline:
         view.books.sources(),
         [(found[0]["source"], found[0]["pipeline_id"])],
         view.now,
-        conditions={rule.where: rule.where for rule in rules if rule.where is not None},
+        conditions={rule.where for rule in rules if rule.where is not None},
         labels=any(rule.labels for rule in rules),
     )
     return seen_pipeline
