@@ -57,11 +57,6 @@ class SeenRun:
     def outcome(self) -> Outcome | None:
         return self.status.outcome
 
-    @property
-    def ended_at(self) -> datetime | None:
-        """When it ended: as the vendor says, else when we saw that it had. None while it is open."""
-        return None if self.outcome is None else self.finished_at or self.observed_at
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenPipeline:

@@ -29,7 +29,7 @@ def told(at: datetime) -> str:
 
 
 def end_of(run: SeenRun) -> datetime:
-    """When a run ended that has."""
+    """When a run ended that has: as the vendor says, else when we saw that it had."""
     return run.finished_at or run.observed_at
 
 
