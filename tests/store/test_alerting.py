@@ -173,7 +173,7 @@ async def test_whatever_changes_is_queued_once_and_nothing_else(store: Store, se
                 last.update({run.run_id: run for run in runs})
                 await put(store, now, *runs)
 
-    for _ in range(40):
+    for _ in range(20):
         now += HOUR
         queued, before = await queue(store), await states()
         await step()
