@@ -552,6 +552,15 @@ def test_what_was_over_before_its_message_was_taken_is_not_told_as_if_it_were_op
     assert not title(message(Event.OPEN, over, open_)).endswith("over by now")
 
 
+@pytest.mark.parametrize("event", [Event.OPEN, Event.RESOLVE])
+def test_the_last_message_of_what_flaps_says_that_no_more_will_come(event: Event) -> None:
+    calm, flapping = told(1), told(2, flapping=True)
+    assert "Flapping" not in text(message(event, calm)) + text(message(event, calm, calm))
+    more = "until that is over, only the digest tells more"
+    assert f"\nFlapping: it comes and goes; {more}\n" in text(message(event, flapping))
+    assert f"\nFlapping: 1 of 2 come and go; {more}\n" in text(message(event, calm, flapping))
+
+
 def test_a_thousand_long_errors_take_no_time() -> None:
     stories = [told(n, error="a1" + "b" * 4000 + str(n), pipeline_name="x" * 200) for n in range(1000)]
     assert len(text(message(Event.OPEN, *stories))) < LONGEST_TEXT

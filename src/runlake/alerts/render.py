@@ -160,6 +160,7 @@ def _of_one(message: Message, story: Story) -> _Page:
     if story.run_id:
         words = f', "{quoted(story.vendor_status, _WORD)}" in the vendor\'s words' if story.vendor_status else ""
         rest.append(_line(f"{quoted(story.run_id, _WORD)}{words}", "Run"))
+    rest += _flapping([story])
     rest += _link(story)
     rest += _whose([story])
     rest.append(_line(quoted(alert.rule, _WORD), "Rule"))
@@ -190,6 +191,7 @@ def _of_many(message: Message) -> _Page:
         rest += [_line(f"{ended:,} of {total:,}", "Over by now")] if ended else []
     if not message.whole:
         rest.append(_line("others of which the same message told", "Still open"))
+    rest += _flapping(stories)
     rest += _link(next((story for story in reasons[0].stories if link(story.run_url)), stories[0]), "For example")
     rest += _whose(stories)
     rest.append(_line(_first_three(story.alert.rule for story in stories), "Rule"))
@@ -243,6 +245,15 @@ def _lasted(message: Message, story: Story) -> str:
     alert = story.alert
     begin, end = (when(at, message.at, message.zone) for at in (alert.since, alert.resolved_at or alert.judged_at))
     return f"It lasted {lasting(_length(story))}, from {begin} to {end}."
+
+
+def _flapping(stories: Sequence[Story]) -> list[_Line]:
+    """Who hears no more of it shall not take that for a good sign."""
+    count = sum(story.alert.flapping for story in stories)
+    if not count:
+        return []
+    which = "it comes and goes" if len(stories) == 1 else f"{count:,} of {len(stories):,} come and go"
+    return [_line(f"{which}; until that is over, only the digest tells more", "Flapping")]
 
 
 def _link(story: Story, label: str = "Link") -> list[_Line]:
