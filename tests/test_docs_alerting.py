@@ -156,10 +156,16 @@ def test_a_command_answers_what_is_shown(block: str, tmp_path: Path, utc: None) 
     assert answers(tmp_path, [command for command, _ in said]) == [answer for _, answer in said]
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    asyncio.run(_project(folder))
+    return published_path(folder / "runlake.duckdb")
+
+
 @pytest.mark.parametrize("block", blocks("sql"))
-def test_a_query_gives_rows(block: str, tmp_path: Path) -> None:
-    asyncio.run(_project(tmp_path))
-    with duckdb.connect(str(published_path(tmp_path / "runlake.duckdb")), read_only=True) as con:
+def test_a_query_gives_rows(block: str, copy: Path) -> None:
+    with duckdb.connect(str(copy), read_only=True) as con:
         assert con.execute(block).fetchall()
 
 
