@@ -252,11 +252,15 @@ class Measured:
     async def _everything(self) -> None:
         """All pipelines, as after a rule has changed, and as who does not know what has changed would have to."""
         with taking() as took:
-            done = await self._evaluated()
-            while done.unfinished:
-                done = done.then(await self._evaluated(done.judged))
-        took.count = len(done.judged)
+            took.count = await self._judged()
         self._keep("all pipelines", took)
+
+    async def _judged(self) -> int:
+        """How many pipelines: in as many commits as that takes."""
+        done = await self._evaluated()
+        while done.unfinished:
+            done = done.then(await self._evaluated(done.judged))
+        return len(done.judged)
 
     async def _after(self, case: str, pipelines: list[int], failed: int) -> None:
         """An evaluation after a sync. `failed`: of how many runs one did; 0: none."""
@@ -265,9 +269,8 @@ class Measured:
         runs = [newest(self._world, each, self._at, word) for each, word in zip(pipelines, words, strict=True)]
         await put(self._store, runs, self._at)
         with taking() as took:
-            done = await self._evaluated()
-        took.count = len(done.judged)
-        assert took.count >= len(pipelines) and not done.unfinished, (case, took.count)
+            took.count = await self._judged()
+        assert took.count >= len(pipelines), (case, took.count)
         self._keep(f"after {case}", took)
 
     async def _naive(self) -> None:
