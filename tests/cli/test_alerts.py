@@ -181,6 +181,12 @@ def test_a_reason_without_end_is_cut_in_the_list_and_whole_where_it_is_shown(led
     assert "x" * 50_000 in runlake("alerts", "show", endless.alert_id).out
 
 
+def test_what_a_query_found_is_called_by_its_key(ledger: Ledger, runlake: Command) -> None:
+    ledger.synced()
+    ledger.holds(alert(rule="late", kind="sql", key="nightly/eu"))
+    assert "  nightly/eu: late  " in runlake("alerts", "list").out
+
+
 def test_what_is_listed_can_be_chosen(ledger: Ledger, runlake: Command) -> None:
     ledger.synced()
     other = alert(rule="new_status_word", source="etl", key="etl", pipeline_id=None, pipeline_name=None)
