@@ -89,6 +89,7 @@ class _Evaluation:
         self._names = {source.name for source in config.source}
         self._known = self._keep_rules()
         self._open = {(alert.rule, alert.key): alert for alert in books.open_alerts()}
+        self._firing_before = {alert.alert_id for alert in self._open.values() if alert.state == "firing"}
         self._episodes = Episodes(
             now=now,
             alerts=config.alerts,
@@ -272,7 +273,7 @@ class _Evaluation:
         alerts = changes.alerts.values()
         return Evaluated(
             judged=self._judged,
-            fired=[alert for alert in alerts if alert.state == "firing" and alert.fired_at == self._now],
+            fired=[each for each in alerts if each.state == "firing" and each.alert_id not in self._firing_before],
             resolved=[alert for alert in alerts if alert.state == "resolved" and alert.fired_at is not None],
             firing=Counter(name for (name, _), alert in self._open.items() if alert.state == "firing"),
             unfinished=self._unfinished,

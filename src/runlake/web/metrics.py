@@ -119,7 +119,6 @@ class _Collector(Collector):
                 "runlake_disk_free_bytes", "Free on its disk.", [({}, shutil.disk_usage(database.parent).free)]
             )
 
-
     def _alerts(self) -> Iterator[Metric]:
         daemon, alerting = self._daemon, self._daemon.alerting
         yield _gauge(
