@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from runlake.alerts import turn as turning
 from runlake.alerts.queries import LIMITS, ask
 from runlake.config.alerting import Sql
 from runlake.store import Store
 
-from .desk import desk
+from .desk import T0, desk
 
 NOW = datetime(2026, 7, 13, 9, tzinfo=UTC)
 
@@ -72,3 +73,22 @@ async def test_a_row_is_about_a_run_only_where_it_has_a_key_of_ours(
         scene.firing["broken"] = found
         await scene.turn()
         assert scene.told() == [("open", ["1"])]
+
+
+async def test_nobody_waits_for_a_query_who_is_to_be_told_of_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tuple[Any, ...]] = []
+    async with desk(tmp_path, rule={"source_unobservable": {}}) as scene:
+        await scene.store.publish(T0)
+        await scene.synced("etl", "failed", "AuthenticationError")
+
+        async def slowly(*_: object) -> dict[str, Any]:
+            began.extend(scene.told())
+            return {"broken": (await ask(scene.store.path, [rule("SELECT 1 AS key")]))["broken"]}
+
+        monkeypatch.setattr(turning, "ask", slowly)
+        turned = await turning.turn(scene.store, scene.config, lambda: scene.now)
+        assert began == [("open", ["etl"])]
+        assert scene.told()[1:] == [("open", ["1"])]
+        assert (turned.delivered.messages, len(turned.evaluated.fired)) == (2, 2)

@@ -51,6 +51,16 @@ class Delivered:
     def wait_for(self, at: datetime | None) -> None:
         self.next_at = min((each for each in (self.next_at, at) if each is not None), default=None)
 
+    def then(self, later: Delivered) -> Delivered:
+        """Both of two in a row."""
+        return Delivered(
+            messages=self.messages + later.messages,
+            refused=self.refused + later.refused,
+            taken=self.taken | later.taken,
+            failures=self.failures | later.failures,
+            next_at=later.next_at,
+        )
+
 
 async def deliver(store: Store, config: Config, now: Callable[[], datetime], send: Send = channels.send) -> Delivered:
     """Sends what is due, each channel's messages one after another. One at a time: what is claimed and not recorded is
