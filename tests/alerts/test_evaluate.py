@@ -109,3 +109,22 @@ async def test_more_pipelines_than_are_judged_in_one_commit_are_judged_in_severa
             scene.ran(name, "failed")
         await scene.poll()
         assert scene.told() == [("open", "failed", names)]
+
+
+async def test_a_run_that_fails_after_forty_days_is_told_once_and_is_over_with_the_next_success(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is longer than runs are looked back over."""
+    async with shift(tmp_path, stage, monkeypatch) as scene:
+        run_id = scene.ran("review", "running")
+        await scene.poll()
+        scene.shop.now += 40 * DAY
+        await scene.poll()
+        assert scene.told() == []
+        scene.ran("review", "failed", run_id=run_id, ago=40 * DAY, took=40 * DAY)
+        for _ in range(3):
+            await scene.poll(HOUR)
+        assert scene.told() == [("open", "failed", ["review"])]
+        scene.ran("review")
+        await scene.poll()
+        assert scene.told()[1:] == [("resolve", "failed", ["review"])]

@@ -141,6 +141,19 @@ async def test_a_pipeline_is_queued_when_it_is_paused_or_goes_on(store: Store) -
     assert await queue(store) == [("s", "a"), ("s", "b")]
 
 
+async def test_a_run_that_ends_long_after_it_was_created_is_seen_once_more(store: Store) -> None:
+    """Else one that waited for a month and then failed would fail unseen."""
+    born, now = T0 - WINDOW - 10 * DAY, T0 + HOUR
+    await put(store, T0, a_run(1, "running", at=born), a_run(2, "failed", at=born))
+    await store.alerting(lambda books: books.judged([("s", "p")], {}))
+    await put(store, now, a_run(1, "failed", at=born, finished_at=now))
+    [pipeline] = await seen(store, now=now)
+    assert [(run.run_id, run.status) for run in pipeline.runs] == [("r1", RunStatus.FAILED)]
+    await store.alerting(lambda books: books.judged([("s", "p")], {}))
+    [pipeline] = await seen(store, now=now)
+    assert pipeline.runs == []
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_changes_is_queued_once_and_nothing_else(store: Store, seed: int) -> None:
     chance, now = Random(seed), T0

@@ -17,7 +17,7 @@ from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, look_aga
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import Alerts, AnyRule, AnyRunRule, AnySourceRule
 from runlake.model import Outcome, RunRef
-from runlake.store.alerting import MOST_RUNS, WINDOW, Alert, Notification, SeenPipeline, SeenRun, SeenSource
+from runlake.store.alerting import LATE_AFTER, MOST_RUNS, WINDOW, Alert, Notification, SeenPipeline, SeenRun, SeenSource
 from runlake.store.books import Watched
 from runlake.store.past import PastPipeline, PastSync, PastWord
 
@@ -149,6 +149,7 @@ class _Pipeline:
         self._runs: list[SeenRun] = []
         """… and what is known of it."""
         self._open: dict[str, tuple[Watched, SeenRun]] = {}
+        self._late: set[str] = set()
         self._said_by: dict[str, tuple[str, str | None]] = {}
         """Of each run, its word, and how that was first seen."""
 
@@ -171,6 +172,8 @@ class _Pipeline:
         place = bisect_left(self._order, order)
         if place < len(self._order) and self._order[place] == order:
             self._runs[place] = run
+            if run.created_at < run.observed_at - LATE_AFTER:
+                self._late.add(key)
         else:
             self._order.insert(place, order)
             self._runs.insert(place, run)
@@ -197,8 +200,13 @@ class _Pipeline:
         newest = max(oldest, len(self._order) - MOST_RUNS)
         runs = self._runs[newest:]
         runs.reverse()
-        if self._open:
-            runs += [run for run in reversed(self._runs[:newest]) if run.run_key in self._open]
+        if self._open or self._late:
+            runs += [
+                run
+                for run in reversed(self._runs[:newest])
+                if run.run_key in self._open or (run.run_key in self._late and run.created_at < now - WINDOW)
+            ]
+            self._late.clear()
         return SeenPipeline(
             source=source,
             pipeline_id=self._pipeline.pipeline_id,

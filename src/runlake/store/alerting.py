@@ -26,9 +26,10 @@ from runlake.store.past import Past
 from runlake.store.seen import MOST_RUNS, WINDOW, Key, SeenPipeline, SeenRun, of_pipelines
 from runlake.store.seen_sources import Gap, SeenSource, UnknownWord
 from runlake.store.stories import Story, stories
-from runlake.store.unjudged import unjudge
+from runlake.store.unjudged import LATE_AFTER, unjudge
 
 __all__ = [
+    "LATE_AFTER",
     "MOST_RUNS",
     "WINDOW",
     "Alert",
@@ -104,7 +105,7 @@ class AlertBooks(Outbox):
         if not keys:
             return
         with given(self._con, "done", **of_pipelines(keys)):
-            for table in ("unjudged", "lookouts"):
+            for table in ("unjudged", "late_runs", "lookouts"):
                 self._con.execute(
                     f"DELETE FROM rl.{table} t USING done d WHERE t.source = d.source AND t.pipeline_id = d.pipeline_id"
                 )

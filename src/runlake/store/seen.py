@@ -60,7 +60,8 @@ class SeenRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenPipeline:
-    """A pipeline and its runs of the last WINDOW, newest created first, at most MOST_RUNS besides the open ones."""
+    """A pipeline and its runs of the last WINDOW, newest created first, at most MOST_RUNS; besides these, whenever they
+    were created, those that are open and, once, those that have just changed."""
 
     source: SeenSource
     pipeline_id: str
@@ -183,6 +184,11 @@ _RUNS = f"""
 WITH watched AS (
   SELECT place, run_key, created_at, read_at FROM rl.watched JOIN asked USING (source, pipeline_id)
   WHERE created_at IS NOT NULL),
+old AS (
+  FROM watched WHERE created_at < $since
+  UNION ALL
+  SELECT place, run_key, created_at, NULL FROM rl.late_runs JOIN asked USING (source, pipeline_id)
+  WHERE created_at < $since AND run_key NOT IN (SELECT run_key FROM watched)),
 recent AS (
   SELECT place, r.*,
          row_number() OVER (PARTITION BY place ORDER BY created_at DESC, attempt DESC, run_id DESC) AS nth
@@ -192,7 +198,7 @@ picked AS (
   WHERE r.nth <= {MOST_RUNS} OR w.run_key IS NOT NULL
   UNION ALL BY NAME
   SELECT w.place, r.*, NULL AS nth, w.read_at
-  FROM runs r JOIN (FROM watched WHERE created_at < $since) w ON w.run_key = r.run_key AND w.created_at = r.created_at),
+  FROM runs r JOIN old w ON w.run_key = r.run_key AND w.created_at = r.created_at),
 told AS (
   SELECT s.run_key, s.observed_at, s.read_by, s.vendor_status = p.vendor_status AS is_so,
          max(s.observed_at) FILTER (s.vendor_status <> p.vendor_status) OVER (PARTITION BY s.run_key) AS other_at

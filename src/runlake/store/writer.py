@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from runlake.model import Run, StatusTable, Step, run_key
 from runlake.store.periods import touch
-from runlake.store.unjudged import unjudge
+from runlake.store.unjudged import note_late, unjudge
 
 MESSAGE_CHARS = 4000
 NAME_CHARS = 500
@@ -114,6 +114,7 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
             )
         if new or changed:
             unjudge(con, "SELECT source, pipeline_id FROM fresh WHERE is_new OR changed")
+            note_late(con)
             con.execute(
                 f"INSERT INTO rl.run_snapshots BY NAME SELECT {_COLUMNS}, ?::UUID AS sync_id, read_by, request "
                 "FROM fresh WHERE is_new OR changed",

@@ -3,6 +3,11 @@
 -- The pipelines whose runs have changed since they were judged: written with the change, in one transaction.
 CREATE TABLE rl.unjudged (source VARCHAR NOT NULL, pipeline_id VARCHAR NOT NULL);
 
+-- Of these, runs that changed so long after they were created that nobody would look back to them: one that waited for a
+-- month and then failed.
+CREATE TABLE rl.late_runs (
+  source VARCHAR NOT NULL, pipeline_id VARCHAR NOT NULL, run_key UUID NOT NULL, created_at TIMESTAMPTZ NOT NULL);
+
 -- When to judge a pipeline again although nothing of it has changed, by the source's own clock (up to when we have seen).
 CREATE TABLE rl.lookouts (source VARCHAR NOT NULL, pipeline_id VARCHAR NOT NULL, look_at TIMESTAMPTZ NOT NULL);
 
