@@ -62,6 +62,30 @@ async def test_a_ledger_that_is_gone_is_no_case_for_a_restart_and_comes_back(
         await served.sync()
 
 
+async def test_a_bug_in_alerting_is_told_to_whoever_asks(
+    vendors: Vendors, folder: Path, serve_daemon: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would be told of anything."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise TypeError("a bug")
+
+    async with serve_daemon(vendors.table("clarifeye", folder)) as served:
+        await served.sync()
+        await served.daemon.chores.publish()
+        alerting = served.daemon.alerting
+        with monkeypatch.context() as patched:
+            patched.setattr("runlake.daemon.alerting.turn", broken)
+            with pytest.raises(TypeError):
+                await alerting.turn()
+        down = await served.get("/readyz")
+        assert (down.status_code, down.json()["error"]) == (503, "TypeError: a bug")
+        assert "runlake_alerting_up 0.0" in (await served.get("/metrics")).text
+        assert served.daemon.status()["alerting_error"] == "TypeError: a bug"
+        await alerting.turn()
+        assert (await served.get("/readyz")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

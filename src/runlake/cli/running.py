@@ -33,6 +33,7 @@ class Running(BaseModel):
     as_of: datetime | None
     ledger_error: str | None
     publish_error: str | None = None
+    alerting_error: str | None = None
     ping_error: str | None = None
     polling: bool
     overdue: list[str] = []

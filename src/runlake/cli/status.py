@@ -170,7 +170,11 @@ def _tell_alerts(firing: Sequence[Alert]) -> None:
 def _tell_plans(daemon: Running, found: Sequence[Standing]) -> None:
     since = f"{show.local(daemon.started_at, seconds=False)} {show.zone()}"
     sys.stdout.write(f"\nThe daemon, process {daemon.pid}, runs since {since}\n")
-    for what, error in (("the ledger", daemon.ledger_error), ("publishing", daemon.publish_error)):
+    for what, error in (
+        ("the ledger", daemon.ledger_error),
+        ("publishing", daemon.publish_error),
+        ("alerting", daemon.alerting_error),
+    ):
         if error is not None:
             sys.stdout.write(f"  {what} fails: {show.clean(error)}\n")
     if plans := [each.plan() for each in found if each.polled]:

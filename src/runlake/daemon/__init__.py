@@ -360,6 +360,7 @@ class Daemon:
             "as_of": self.chores.as_of,
             "ledger_error": self.ledger_error,
             "publish_error": self.chores.publish_error,
+            "alerting_error": self.alerting.error,
             "ping_error": self.chores.ping_error,
             "polling": self.polling,
             "overdue": self.overdue(),

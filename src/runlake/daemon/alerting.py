@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from runlake.alerts.evaluate import Evaluated
 from runlake.alerts.outbox import Delivered
 from runlake.alerts.turn import Turned, turn
+from runlake.errors import StoreError
 from runlake.store import Sync
+from runlake.store.alerting import Alert
 
 if TYPE_CHECKING:
     from runlake.daemon import Daemon
@@ -45,6 +48,8 @@ class Alerting:
         """Messages taken and refused since the daemon began."""
         self.seconds = 0.0
         """What the last turn took."""
+        self.error: str | None = None
+        """A bug of ours that ended the last turn: nobody is told anything meanwhile."""
 
     def begin(self) -> None:
         """Plans a turn that asks every query: rules may have changed, or the clock by which they were asked."""
@@ -73,6 +78,11 @@ class Alerting:
             daemon, began = self._daemon, time.perf_counter()
             try:
                 turned = await turn(daemon.store, daemon.config, daemon.now, asked_at=self._asked_at)
+                self.error = None
+            except BaseException as error:
+                if not isinstance(error, asyncio.CancelledError | StoreError):
+                    self.error = f"{type(error).__name__}: {error}"
+                raise
             finally:
                 self._plan(LONGEST)
             self.seconds = time.perf_counter() - began
@@ -85,11 +95,10 @@ class Alerting:
         return turned
 
     def _log(self, evaluated: Evaluated, delivered: Delivered) -> None:
-        for event, alerts in (("alert.fired", evaluated.fired), ("alert.resolved", evaluated.resolved)):
-            for alert in alerts[:MOST_LOGGED]:
-                log.info(event, rule=alert.rule, key=alert.key, severity=alert.severity, alert_id=alert.alert_id)
-            if len(alerts) > MOST_LOGGED:
-                log.info(event, more=len(alerts) - MOST_LOGGED)
+        for facts in _told(evaluated.fired):
+            log.info("alert.fired", **facts)
+        for facts in _told(evaluated.resolved):
+            log.info("alert.resolved", **facts)
         self.told["delivered"] += delivered.messages
         self.told["failed"] += delivered.refused
         for channel, error in delivered.failures.items():
@@ -99,3 +108,10 @@ class Alerting:
             log.info("channel.recovered", channel=channel)
             del self._failing[channel]
         self._failing.update(delivered.failures)
+
+
+def _told(alerts: Sequence[Alert]) -> Iterator[dict[str, Any]]:
+    for alert in alerts[:MOST_LOGGED]:
+        yield {"rule": alert.rule, "key": alert.key, "severity": alert.severity, "alert_id": alert.alert_id}
+    if len(alerts) > MOST_LOGGED:
+        yield {"more": len(alerts) - MOST_LOGGED}

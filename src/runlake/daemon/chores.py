@@ -139,7 +139,7 @@ class Chores:
         if url is None:
             return
         daemon.at("ping", daemon.now() + PING_EVERY, self._ping)
-        if not daemon.polling:
+        if not daemon.polling or daemon.alerting.error is not None:
             return
         try:
             error = await ping(url.reveal())

@@ -22,9 +22,11 @@ def routes(daemon: Daemon) -> list[Route]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """No restart would help where this says no: a disk, or a first sync that is not through."""
+        """No restart would help where this says no: a disk, a bug, or a first sync that is not through."""
         if daemon.ledger_error is not None:
             return JSONResponse({"status": "the ledger refuses", "error": daemon.ledger_error}, 503)
+        if daemon.alerting.error is not None:
+            return JSONResponse({"status": "alerting meets a bug", "error": daemon.alerting.error}, 503)
         if not published_path(daemon.config.database).exists():
             return JSONResponse({"status": "nothing is published yet"}, 503)
         return JSONResponse({"status": "ok"})

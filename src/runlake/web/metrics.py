@@ -126,6 +126,7 @@ class _Collector(Collector):
             "Alerts that fire, as of the last evaluation.",
             [({"rule": rule.name}, alerting.firing[rule.name]) for rule in daemon.config.rules],
         )
+        yield _gauge("runlake_alerting_up", "Whether alerts are judged and told.", [({}, alerting.error is None)])
         told = CounterMetricFamily("runlake_messages", "Messages that channels took or refused.", labels=["result"])
         for result in ("delivered", "failed"):
             told.add_metric([result], alerting.told[result])

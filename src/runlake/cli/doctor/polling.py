@@ -50,6 +50,9 @@ def _running(path: Path, daemon: Running) -> list[Finding]:
     if daemon.overdue:
         late = ", ".join(daemon.overdue)
         found.append(problem("daemon", f"it should have asked {late} by now and has not", "see its log; restart it"))
+    if daemon.alerting_error is not None:
+        text = f"no alert is judged or told: it meets a bug, {daemon.alerting_error}"
+        found.append(problem("alerting", text, "report it with what the log says at job.crashed"))
     if daemon.version != __version__:
         text = f"version {daemon.version} runs, this is {__version__}"
         found.append(warning("daemon", text, "restart it"))
