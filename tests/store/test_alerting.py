@@ -410,9 +410,9 @@ async def test_an_alert_is_named_by_as_much_of_its_id_as_is_enough(store: Store)
 
 
 async def test_what_fired_since_is_counted_by_rule_and_key(store: Store) -> None:
-    alerts = [an_alert(fired_at=at) for at in (T0, T0 + HOUR, T0 + DAY, None)] + [an_alert(key="s/q")]
+    alerts = [an_alert(fired_at=at) for at in (T0, T0 + HOUR, T0 + DAY, T0 + 2 * DAY, None)] + [an_alert(key="s/q")]
     await store.alerting(lambda books: books.save_alerts(alerts))
-    counts = await store.alerting(lambda books: books.fired_since(T0 + HOUR))
+    counts = await store.alerting(lambda books: books.fired_between(T0 + HOUR, T0 + DAY))
     assert counts == {("failed", "s/p"): 2}
 
 
@@ -503,10 +503,10 @@ async def test_the_outbox_knows_who_was_told_by_which_message(store: Store) -> N
 
 
 async def test_the_last_digest_is_known_by_channel(store: Store) -> None:
-    assert await store.alerting(lambda books: books.last_digest("mail")) is None
+    assert await store.alerting(lambda books: books.last_digest("mail", T0 + 2 * DAY)) is None
     rows = [told(None, "digest", at=T0 + n * DAY) for n in (0, 1)] + [told(None, "digest", "chat", T0 + 2 * DAY)]
     await store.alerting(lambda books: books.enqueue(rows))
-    assert await store.alerting(lambda books: books.last_digest("mail")) == T0 + DAY
+    assert await store.alerting(lambda books: books.last_digest("mail", T0 + 2 * DAY)) == T0 + DAY
 
 
 async def test_a_story_tells_of_the_run_its_failed_step_and_how_the_pipeline_has_been(store: Store) -> None:

@@ -19,6 +19,8 @@ from runlake.store.alerting import Alert, AlertBooks, Notification, Story
 LIMITED_FOR = timedelta(minutes=1)
 """Until a channel's limit is looked at again."""
 
+_TICK = timedelta(microseconds=1)
+
 HELD_BY = {Cause.SILENCED, Cause.MAINTENANCE, Cause.UNSEEN}
 """What holds back a message that is to be sent; the other causes are reasons not to plan one."""
 
@@ -209,7 +211,7 @@ class _Digest:
                 channel, rule=alert.rule, severity=Severity(alert.severity), owner=alert.owner
             )
 
-        self._since = books.last_digest(channel.name, before=row.created_at)
+        self._since = books.last_digest(channel.name, row.created_at - _TICK)
         alerts = [alert for alert in books.open_alerts() if is_for_it(alert)]
         over = [] if self._since is None else [alert for alert in books.resolved_since(self._since) if is_for_it(alert)]
         self._resolved = len(over)

@@ -140,10 +140,10 @@ class AlertBooks(Outbox):
             raise ConfigError(f"'{text}' begins the ids of several alerts; write more of it")
         return found[0]
 
-    def fired_since(self, at: datetime) -> dict[Key, int]:
-        """By rule and key, how many episodes have fired since then."""
+    def fired_between(self, since: datetime, until: datetime) -> dict[tuple[str, str], int]:
+        """By rule and key, how many episodes fired in that time."""
         counts = self._con.execute(
-            "SELECT rule, key, count(*) FROM rl.alerts WHERE fired_at >= ? GROUP BY ALL", [at]
+            "SELECT rule, key, count(*) FROM rl.alerts WHERE fired_at BETWEEN ? AND ? GROUP BY ALL", [since, until]
         ).fetchall()
         return {(rule, key): count for rule, key, count in counts}
 

@@ -88,12 +88,11 @@ class Outbox:
         ).fetchall()
         return int(count)
 
-    def last_digest(self, channel: str, before: datetime | None = None) -> datetime | None:
-        """When the last digest for a channel was put into the outbox."""
+    def last_digest(self, channel: str, until: datetime) -> datetime | None:
+        """When the last digest for a channel was put into the outbox, by then: a clock may have been ahead."""
         [(created_at,)] = self._con.execute(
-            "SELECT max(created_at) FROM rl.notifications "
-            "WHERE channel = $channel AND event = 'digest' AND ($before IS NULL OR created_at < $before)",
-            {"channel": channel, "before": before},
+            "SELECT max(created_at) FROM rl.notifications WHERE channel = ? AND event = 'digest' AND created_at <= ?",
+            [channel, until],
         ).fetchall()
         return cast("datetime | None", created_at)
 
