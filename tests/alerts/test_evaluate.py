@@ -50,6 +50,7 @@ async def test_what_a_changed_rule_would_never_find_again_is_over(
     await broken.turn()
     assert broken.told()[1:] == [("resolve", "watch", ["etl"])]
     assert await resolutions(broken) == [resolution]
+    assert broken.pager.messages[-1].json["title"] == "NO LONGER WATCHED shop/etl failed"
 
 
 async def test_a_pipeline_that_its_rule_knows_by_name_is_over_when_it_is_called_otherwise(

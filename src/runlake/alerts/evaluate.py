@@ -14,7 +14,7 @@ from datetime import datetime
 
 from runlake.alerts import kinds
 from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, look_again_at
-from runlake.alerts.message import Event
+from runlake.alerts.message import Event, LetGo
 from runlake.alerts.routing import reaches
 from runlake.alerts.scope import Scoped, in_scope, owner_of
 from runlake.alerts.verdict import Judgement, Verdict
@@ -93,7 +93,7 @@ class _Evaluation:
         self._episodes = Episodes(
             now=now,
             alerts=config.alerts,
-            fired_lately=books.fired_since(now - FLAPPING_WITHIN),
+            fired_lately=books.fired_between(now - FLAPPING_WITHIN, now),
             told=books.told([alert.alert_id for alert in self._open.values()]),
         )
         self._seen = {name: seen for name, seen in books.sources().items() if name in self._names}
@@ -131,24 +131,24 @@ class _Evaluation:
         unpolled = False
         for (name, key), episode in list(self._open.items()):
             if resolution := self._no_more(self._by_name.get(name), episode):
-                self._episodes.over(episode, resolution)
+                self._episodes.over(episode, resolution.value)
                 del self._open[name, key]
                 unpolled |= episode.source is not None and episode.source not in self._names
         if unpolled:  # should such a source come back, what is still so fires anew
             self._books.judge_all(self._now)
 
-    def _no_more(self, rule: AnyRule | None, episode: Alert) -> str | None:
+    def _no_more(self, rule: AnyRule | None, episode: Alert) -> LetGo | None:
         """Why no rule is about it any more, where that is so."""
         if rule is None:
-            return "the rule is not in force any more"
+            return LetGo.NO_RULE
         if rule.kind != episode.kind:
-            return "the rule looks for something else now"
+            return LetGo.OTHER_KIND
         if isinstance(rule, Sql):
             return None
         if episode.source not in self._names:
-            return "the source is polled no more"
+            return LetGo.NO_SOURCE
         called = self._called.get(episode.key, episode.pipeline_name)
-        return None if in_scope(rule, episode.source, episode.pipeline_id, called) else "the rule is about it no more"
+        return None if in_scope(rule, episode.source, episode.pipeline_id, called) else LetGo.OUT_OF_SCOPE
 
     def sources(self) -> None:
         rules = [rule for rule in self._rules if not isinstance(rule, RunRule | Sql)]
@@ -242,7 +242,7 @@ class _Evaluation:
         due = last_before(self._config.alerts.digest, self._now)
         for channel in self._config.channel:
             if channel.digest:
-                last = self._books.last_digest(channel.name) or min(
+                last = self._books.last_digest(channel.name, self._now) or min(
                     (row.since for row in self._known.values()), default=self._now
                 )
                 if last < due:

@@ -19,6 +19,15 @@ class Event(StrEnum):
     TEST = "test"
 
 
+class LetGo(StrEnum):
+    """Why an alert is over of which nobody can say that it is well: the config has changed."""
+
+    NO_RULE = "the rule is not in force any more"
+    OTHER_KIND = "the rule looks for something else now"
+    NO_SOURCE = "the source is polled no more"
+    OUT_OF_SCOPE = "the rule is about it no more"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message about one or many alerts.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
-from runlake.alerts.message import Event, Message
+from runlake.alerts.message import Event, LetGo, Message
 from runlake.alerts.quoting import cut, quoted
 from runlake.formats import lasting, some
 from runlake.store.alerting import Alert, Story
 
 LONGEST_TITLE = 120
+
+_LET_GO = frozenset(LetGo)
 
 _HAPPENED = {
     "failed": ("failed", "failed"),
@@ -56,7 +58,8 @@ def title(message: Message) -> str:
         case Event.DIGEST:
             return f"Digest: {some(len(stories), 'alert')} open"
         case Event.RESOLVE:
-            before, after = "RESOLVED ", ""
+            let_go = all(story.alert.resolution in _LET_GO for story in stories)
+            before, after = "NO LONGER WATCHED " if let_go else "RESOLVED ", ""
         case Event.REPEAT:
             oldest = min(story.alert.since for story in stories)
             before, after = f"{message.severity.upper()} ", f", still so after {lasting(message.at - oldest)}"
