@@ -2,9 +2,9 @@
 PYTHON ?= python3
 # A file's tests stay together: they share what is dear to build. Files in their order: those with few tests are not the quickest.
 SIDE_BY_SIDE = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# What never opens a ledger is the same with any DuckDB.
-WITHOUT_LEDGER = connectors emulator test_contract.py test_http.py test_budget.py alerts/test_render.py alerts/test_channel_* \
-	alerts/test_kinds_*
+# Not run with the older DuckDB: what never opens a ledger, and what takes long and shows nothing of DuckDB.
+ONCE = connectors emulator simulation test_contract.py test_http.py test_budget.py daemon/test_many.py \
+	alerts/test_render.py alerts/test_channel_* alerts/test_kinds_* alerts/test_pains.py alerts/test_kill.py
 
 .PHONY: demo test test-duckdb15 check bench docs record-airflow wheel lint-shipping
 .DELETE_ON_ERROR:
@@ -13,7 +13,7 @@ demo: .venv/runtime ; .venv/bin/runlake demo
 
 test: .venv/dev ; .venv/bin/pytest -q $(SIDE_BY_SIDE)
 
-test-duckdb15: .venv-duckdb15/dev ; .venv-duckdb15/bin/pytest -q $(SIDE_BY_SIDE) $(WITHOUT_LEDGER:%=--ignore-glob='tests/%')
+test-duckdb15: .venv-duckdb15/dev ; .venv-duckdb15/bin/pytest -q $(SIDE_BY_SIDE) $(ONCE:%=--ignore-glob='tests/%')
 
 check: .venv/dev ; .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 
