@@ -187,6 +187,12 @@ class Daemon:
             max_instances=2,  # one that was asked for while another is under way waits for it; more are one too many
         )
 
+    def at_latest(self, job: str, when: datetime, work: Callable[..., Awaitable[Any]]) -> None:
+        """Plans a job, unless it is planned for earlier."""
+        planned = self.scheduler.get_job(job)
+        if planned is None or when < planned.next_run_time:
+            self.at(job, when, work)
+
     def unplan(self, job: str) -> None:
         if self.scheduler.get_job(job) is not None:
             self.scheduler.remove_job(job)

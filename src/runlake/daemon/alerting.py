@@ -54,6 +54,10 @@ class Alerting:
     def begin(self) -> None:
         """Plans a turn that asks every query: rules may have changed, or the clock by which they were asked."""
         self._asked_at = {}
+        self.soon()
+
+    def soon(self) -> None:
+        """Plans a turn: somebody has changed what is held back."""
         self._plan(SOON)
 
     def committed(self, row: Sync) -> None:
@@ -63,11 +67,8 @@ class Alerting:
 
     def _plan(self, after: timedelta) -> None:
         daemon = self._daemon
-        if not daemon.scheduler.running:
-            return
-        planned, at = daemon.scheduler.get_job("alerts"), daemon.now() + max(after, timedelta())
-        if planned is None or at < planned.next_run_time:
-            daemon.at("alerts", at, self._turn)
+        if daemon.scheduler.running:
+            daemon.at_latest("alerts", daemon.now() + max(after, timedelta()), self._turn)
 
     async def _turn(self) -> None:
         await self._daemon.guarded(self.turn)

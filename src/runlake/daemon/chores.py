@@ -77,9 +77,7 @@ class Chores:
             every = min(every, timedelta(seconds=5))  # first syncs are looked forward to
         every = max(every, timedelta(seconds=self.publish_s * PUBLISH_SHARE))
         at = min(max(now, (self.as_of or now - every) + every), now + every)  # the clock may have been set back since
-        planned = daemon.scheduler.get_job("publish")
-        if planned is None or at < planned.next_run_time:
-            daemon.at("publish", at, self._publish)
+        daemon.at_latest("publish", at, self._publish)
 
     async def _publish(self) -> None:
         try:

@@ -65,7 +65,7 @@ def routes(daemon: Daemon) -> list[Route]:
 
     async def unsilence(request: Request) -> Any:
         ended = await by_hand.unsilence(daemon.store, (await content(request, Named)).name, daemon.now())
-        daemon.alerting.begin()  # which tells what still fires
+        daemon.alerting.soon()  # which tells what still fires
         await daemon.chores.publish()
         return {"silence": asdict(ended)}
 
