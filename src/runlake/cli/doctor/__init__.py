@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from runlake.cli import DONE, SOURCE_FAILED, show
-from runlake.cli.doctor import channels, copy, deliveries, ledger, polling, sources
+from runlake.cli.doctor import channels, copy, ledger, polling, sources
 from runlake.cli.doctor.finding import Finding, Severity, fine, problem
 from runlake.cli.running import running
 from runlake.cli.show import Format
@@ -46,7 +46,7 @@ def examine(path: Path, config: Config, now: datetime) -> list[Finding]:
                 found += copy.findings(config, reader, daemon, now)
                 health = sources.load(reader)
                 found += sources.in_the_ledger(config.source, reader, health)
-                found += deliveries.findings(config.channel, reader)
+                found += channels.in_the_ledger(config.channel, reader)
         except StoreError as error:
             found.append(problem("published copy", str(error)))
     else:

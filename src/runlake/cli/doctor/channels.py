@@ -1,15 +1,18 @@
-"""Each channel: whether what it needs to be reached is there. None is sent anything."""
+"""Each channel: whether what it needs to be reached is there, and whether it took what it was sent last. None is sent
+anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from runlake.alerts.channels import problem as unreachable
+from runlake.cli import show
 from runlake.cli.doctor.finding import Finding, problem
 from runlake.cli.doctor.sources import exposed
 from runlake.cli.running import Running
 from runlake.config.alerting import AnyChannel
 from runlake.secret import secrets_of
+from runlake.store.query import Reader
 
 
 def findings(channels: Sequence[AnyChannel], daemon: Running | None) -> Iterator[Finding]:
@@ -21,3 +24,11 @@ def findings(channels: Sequence[AnyChannel], daemon: Running | None) -> Iterator
             continue  # it may have variables that this shell lacks
         if (wrong := unreachable(channel)) is not None:
             yield problem(about, wrong, f"then: runlake alerts test-channel {channel.name}")
+
+
+def in_the_ledger(channels: Sequence[AnyChannel], reader: Reader) -> Iterator[Finding]:
+    known = {channel.name for channel in channels}
+    for name, since, error in reader.alerting().failing():
+        if name in known:
+            text = f"no message has arrived since {show.local(since, seconds=False)} {show.zone()}: {error}"
+            yield problem(f"channel {name}", text, f"runlake alerts test-channel {name}")
