@@ -181,15 +181,13 @@ class _Evaluation:
         """Judges by the rules that it is in the scope of; returns when to look at it again."""
         first_synced_at = pipeline.source.first_synced_at
         assert first_synced_at is not None
-        earliest: datetime | None = None
+        ahead: list[datetime | None] = []
         for rule in rules:
             since = max(self._known[rule.name].since, first_synced_at)
             found = kinds.judge(rule, pipeline, since=since, episode=self._open.get((rule.name, pipeline.key)))
             self._step(rule, found, pipeline)
-            at = look_again_at(rule, found)
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
-        return earliest
+            ahead.append(look_again_at(rule, found))
+        return min(filter(None, ahead), default=None)
 
     def queries(self, asked: Mapping[str, Asked]) -> None:
         for rule in self._rules:

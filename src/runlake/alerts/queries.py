@@ -21,7 +21,7 @@ LIMITS = Limits(seconds=30, rows=1000, bytes=16 * 2**20)
 """A thousand things that fire are no alerts any more."""
 
 AT_ONCE = 4
-"""What pipelines do is judged once all queries are answered: slow ones must not add up."""
+"""The turn that asks waits for all answers, and what happens meanwhile for the turn: slow ones must not add up."""
 
 
 async def ask(database: Path, rules: Iterable[Sql]) -> dict[str, Asked]:

@@ -114,7 +114,8 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
             )
         if new or changed:
             unjudge(con, "SELECT source, pipeline_id FROM fresh WHERE is_new OR changed")
-            note_late(con)
+            if changed:
+                note_late(con)
             con.execute(
                 f"INSERT INTO rl.run_snapshots BY NAME SELECT {_COLUMNS}, ?::UUID AS sync_id, read_by, request "
                 "FROM fresh WHERE is_new OR changed",
