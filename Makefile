@@ -2,9 +2,10 @@
 PYTHON ?= python3
 # A file's tests stay together: they share what is dear to build. Files in their order: those with few tests are not the quickest.
 SIDE_BY_SIDE = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# Not run with the older DuckDB: what never opens a ledger, and what takes long and shows nothing of DuckDB.
-ONCE = connectors emulator simulation test_contract.py test_http.py test_budget.py daemon/test_many.py \
-	alerts/test_render.py alerts/test_channel_* alerts/test_kinds_* alerts/test_pains.py alerts/test_kill.py
+# Not run with the older DuckDB: what never opens a ledger, and what takes long and shows nothing of it.
+ONCE = connectors emulator simulation daemon/test_[!l]* web/test_[!s]* alerts/test_render.py alerts/test_channel_* \
+	alerts/test_kinds_* alerts/test_pains.py alerts/test_kill.py cli/test_doctor.py cli/test_help.py \
+	cli/test_setting_up.py cli/test_show.py test_[bcf]* test_http.py test_shipping.py
 
 .PHONY: demo test test-duckdb15 check bench docs record-airflow wheel lint-shipping
 .DELETE_ON_ERROR:
