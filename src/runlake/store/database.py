@@ -128,7 +128,7 @@ def require_space(path: Path) -> None:
 
 
 def migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Brings tables and views up to this version, after keeping a copy of a ledger whose tables are older."""
+    """Brings tables, views and metrics up to this version, after keeping a copy of a ledger whose tables are older."""
     steps = {int(file.name[:4]): file.read_text(encoding="utf-8") for file in (files(__package__) / "schema").iterdir()}
     views, newest = _views(), max(steps)
     digest = blake2b("".join(views).encode(), digest_size=8).hexdigest()
@@ -166,7 +166,7 @@ def migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _views() -> list[str]:
-    """The statements that define the public views and what they need."""
+    """The statements that define the public views, what they need, and the metrics on them."""
     cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
     macros = [
         f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END",
@@ -175,8 +175,10 @@ def _views() -> list[str]:
           CASE level WHEN 'run' THEN 'statuses' ELSE 'step_statuses' END,
           replace(replace(word, '\\', '\\\\'), '"', '\\"'))""",
     ]
-    folder = files(__package__) / "views"
-    return [*macros, *((folder / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS)]
+    folder = files(__package__)
+    public = [folder / "views" / f"{name}.sql" for name in VIEWS]
+    public += [folder / "metrics" / f"{name}.sql" for name in METRICS]
+    return [*macros, *(file.read_text(encoding="utf-8") for file in public)]
 
 
 def _comment_inherited_columns(con: duckdb.DuckDBPyConnection) -> None:
@@ -213,4 +215,18 @@ VIEWS = (
     "alert_rules",
     "silences",
     "published",
+)
+
+# Macros, in the order of who calls whom, which DuckDB demands; also the order of docs/metrics.md.
+METRICS = (
+    "success_rate",
+    "p50",
+    "p95",
+    "local_day",
+    "local_week",
+    "error_signature",
+    "observed_through",
+    "missing_runs",
+    "runs_between",
+    "runs_at",
 )

@@ -1,0 +1,112 @@
+"""What the metrics say of histories small enough to count by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+
+from runlake.store.database import connect
+
+ATTEMPTS = """
+run, attempt, status,    at,               duration_ms, vanished
+a,   1,       failed,    2026-07-06 00:00, 100,
+a,   2,       failed,    2026-07-06 01:00, 200,
+a,   3,       succeeded, 2026-07-06 02:00, 400,
+b,   1,       cancelled, 2026-07-07 00:00, 800,
+c,   1,       running,   2026-07-08 00:00, ,
+d,   1,       queued,    2026-07-09 00:00, ,            2026-07-10
+e,   1,       succeeded, 2026-07-12 23:59, 50,
+e,   2,       failed,    2026-07-13 00:00, 60,
+f,   1,       failed,    2026-07-05 23:59, 7,
+"""
+"""Of one pipeline, in UTC."""
+
+
+@pytest.fixture(scope="module")
+def con(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(tmp_path_factory.mktemp("metrics") / "ledger.duckdb") as con:
+        for line in ATTEMPTS.split("\n")[2:-1]:
+            run, attempt, status, at, duration, vanished = (cell.strip() or None for cell in line.split(","))
+            add_run(con, run, attempt, status, at, duration_ms=duration, vanished_at=vanished)
+        yield con
+
+
+def add_run(con: duckdb.DuckDBPyConnection, run: Any, attempt: Any, status: Any, at: Any, **more: Any) -> None:
+    """One attempt, seen once, when it was created."""
+    row = {
+        "source": "s", "vendor": "v", "pipeline_id": "p", "run_id": run, "attempt": attempt, "status": status,
+        "vendor_status": status, "created_at": at, "created_date": at[:10], "first_seen_at": at, "observed_at": at,
+        "state_hash": 0, **more,
+    }  # fmt: skip
+    names, marks = ", ".join(row), ", ".join("?" for _ in row)
+    con.execute(
+        f"INSERT INTO rl.runs (run_key, {names}) VALUES (md5('{run}/{attempt}')::UUID, {marks})", [*row.values()]
+    )
+
+
+def ask(con: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return con.execute(query).fetchall()
+
+
+def test_a_run_counts_once_by_its_last_attempt_in_the_period(con: duckdb.DuckDBPyConnection) -> None:
+    week = "FROM runs_between('2026-07-06', '2026-07-13')"
+    assert ask(con, f"{week} SELECT run_id, attempt, outcome, attempts, wasted_ms ORDER BY ALL") == [
+        ("a", 3, "success", 3, 300),
+        ("b", 1, "neutral", 1, 800),
+        ("c", 1, None, 1, 0),
+        ("e", 1, "success", 1, 0),
+    ]
+
+
+def test_the_runs_looked_at_can_be_any_relation(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("CREATE OR REPLACE TEMP TABLE mine AS FROM runs WHERE run_id = 'b'")
+    assert ask(con, "SELECT run_id FROM runs_between('2026-07-06', '2026-07-13', among := 'mine')") == [("b",)]
+    other = "WITH other AS (FROM runs WHERE run_id = 'c') SELECT run_id FROM runs_between({}, among := 'other')"
+    assert ask(con, other.format("'2026-07-06', '2026-07-13'")) == [("c",)]
+
+
+@pytest.mark.parametrize(
+    "code, message, signature",
+    [
+        (None, None, None),
+        ("", " \n", None),
+        ("E1001", None, "E1001"),
+        ("E1001", "row 17", "E1001: row #"),
+        (None, "GET https://x.example/v2/2wil31Z2xQ?page=3: HTTP 503", "GET https://x.example/v#/#?page=#: HTTP 503"),
+        (None, "exit code 137 (worker-12, pid 4411) after 12.5s", "exit code 137 (worker-#, pid #) after #"),
+        (None, "can't read 'a b'; the source's file isn't there", 'can\'t read "…"; the source\'s file isn\'t there'),
+        (None, 'Table "users_17" is gone\n  at line 17:3', 'Table "…" is gone at line #'),
+        (None, "run 550e8400-e29b-41d4-a716-446655440000 ended 2026-11-16T09:00:00.123Z", "run # ended #"),
+        (None, "commit deadbeefcafebabe of 2026-11-16 09:00:00+02:00", "commit # of #"),
+        (None, "no s3://lake/2026/11/file_3.csv in row 1,234", "no s#://lake/#/#/file_#.csv in row #"),
+        (None, "\u202eabc\x1b[31m", "abc [#"),
+    ],
+)  # fmt: skip
+def test_what_changes_from_run_to_run_is_taken_out_of_an_error(
+    con: duckdb.DuckDBPyConnection, code: str | None, message: str | None, signature: str | None
+) -> None:
+    told = con.execute("SELECT error_signature(?::VARCHAR, ?::VARCHAR)", [code, message]).fetchall()
+    assert told == [(signature,)]
+
+
+def test_days_and_weeks_are_those_of_the_zone(con: duckdb.DuckDBPyConnection) -> None:
+    """2026-10-25 has 25 hours in Berlin: it ends at 23:00 UTC, and began at 22:00."""
+    days = (
+        "SELECT local_day(i, 'Europe/Berlin')::VARCHAR, local_week(i, 'Europe/Berlin')::VARCHAR FROM (VALUES {}) t(i)"
+    )
+    instants = ["2026-10-24 21:59+00:00", "2026-10-24 22:00+00:00", "2026-10-25 22:59+00:00", "2026-10-25 23:00+00:00"]
+    assert ask(con, days.format(", ".join(f"('{at}')".replace("+", ":00+") for at in instants))) == [
+        ("2026-10-24", "2026-10-19"),
+        ("2026-10-25", "2026-10-19"),
+        ("2026-10-25", "2026-10-19"),
+        ("2026-10-26", "2026-10-26"),
+    ]
+
+
+def test_a_success_rate_leaves_out_what_has_no_verdict(con: duckdb.DuckDBPyConnection) -> None:
+    outcomes = "SELECT success_rate(o) FROM (SELECT unnest({}::VARCHAR[]))  t(o)"
+    assert ask(con, outcomes.format("['success', 'failure', 'success', 'success', 'neutral', NULL]")) == [(0.75,)]
+    assert ask(con, outcomes.format("['neutral', NULL]")) == [(None,)]
