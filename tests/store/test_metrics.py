@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import pytest
 
+from runlake.store.books import rows
 from runlake.store.database import connect
 
 ATTEMPTS = """
@@ -110,3 +112,59 @@ def test_a_success_rate_leaves_out_what_has_no_verdict(con: duckdb.DuckDBPyConne
     outcomes = "SELECT success_rate(o) FROM (SELECT unnest({}::VARCHAR[]))  t(o)"
     assert ask(con, outcomes.format("['success', 'failure', 'success', 'success', 'neutral', NULL]")) == [(0.75,)]
     assert ask(con, outcomes.format("['neutral', NULL]")) == [(None,)]
+
+
+def test_the_figures_of_a_pipeline_and_of_its_source(con: duckdb.DuckDBPyConnection) -> None:
+    [stats] = rows(con, "FROM pipeline_stats('2026-07-06', '2026-07-13')")
+    assert stats == {
+        "source": "s", "vendor": "v", "pipeline_id": "p", "pipeline": "p", "runs": 4, "success": 2, "failure": 0,
+        "neutral": 1, "open": 1, "unknown": 0, "warned": 0, "success_rate": 1.0, "timed": 2, "p50_ms": 225.0,
+        "p95_ms": 382.5, "queued": 0, "p50_queued_ms": None, "p95_queued_ms": None, "reruns": 2, "wasted_ms": 1100,
+        "last_status": "succeeded", "last_run_at": datetime(2026, 7, 12, 23, 59, tzinfo=UTC), "last_url": None,
+        "observed_through": None, "missing_runs": None,
+    }  # fmt: skip
+    [of_source] = rows(con, "FROM source_stats('2026-07-06', '2026-07-13')")
+    assert of_source == {name: value for name, value in stats.items() if not name.startswith("pipeline")}
+
+
+def test_a_run_counts_on_its_local_day(con: duckdb.DuckDBPyConnection) -> None:
+    days = "FROM outcomes_by_day('2026-07-06', '2026-07-13', tz := '{}') SELECT day::VARCHAR, {} ORDER BY ALL"
+    assert ask(con, days.format("UTC", "runs, success, neutral, open")) == [
+        ("2026-07-06", 1, 1, 0, 0),
+        ("2026-07-07", 1, 0, 1, 0),
+        ("2026-07-08", 1, 0, 0, 1),
+        ("2026-07-12", 1, 1, 0, 0),
+    ]
+    there = ask(con, days.format("America/New_York", "runs"))
+    assert there == [("2026-07-05", 1), ("2026-07-06", 1), ("2026-07-07", 1), ("2026-07-12", 1)]
+
+
+def test_what_vendors_measure_is_added_up(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE measured AS SELECT * REPLACE "
+        "(MAP {'tokens': (ascii(run_id) - 96)::DOUBLE, 'files': NULL} AS metrics) FROM runs"
+    )
+    cost = "FROM run_metrics('2026-07-06', '2026-07-13', among := 'measured')"
+    assert ask(con, f"{cost} SELECT pipeline, metric, runs, total, per_run") == [
+        ("p", "tokens", 4, 1.0 + 2 + 3 + 5, 11 / 4)
+    ]
+
+
+def test_freshness_and_coverage_stand_beside_each_figure(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("BEGIN")
+    con.execute("INSERT INTO rl.sources VALUES ('s', 'v', 'V', NULL, '2026-07-13 05:00')")
+    for pipeline, day, missing, at in (
+        ("p", "2026-07-05", 1, "2026-07-13"),
+        ("p", "2026-07-06", 50, "2026-07-12"),
+        ("p", "2026-07-06", 2, "2026-07-13"),
+        ("p", "2026-07-12", 4, "2026-07-13"),
+        ("q", "2026-07-12", 8, "2026-07-13"),
+        ("p", "2026-07-13", 16, "2026-07-13"),
+    ):
+        con.execute("INSERT INTO rl.coverage VALUES ('s', ?, ?, 99, 0, ?, [], ?)", [pipeline, day, missing, at])
+    beside = "SELECT DISTINCT observed_through::VARCHAR, missing_runs FROM {}('2026-07-06', '2026-07-13')"
+    seen = "2026-07-13 05:00:00+00"
+    assert ask(con, beside.format("pipeline_stats")) == [(seen, 6)]
+    assert ask(con, beside.format("outcomes_by_day")) == [(seen, 6)]
+    assert ask(con, beside.format("source_stats")) == [(seen, 14)]
+    con.execute("ROLLBACK")

@@ -229,4 +229,8 @@ METRICS = (
     "missing_runs",
     "runs_between",
     "runs_at",
+    "outcomes_by_day",
+    "source_stats",
+    "pipeline_stats",
+    "run_metrics",
 )

@@ -2,11 +2,11 @@
 -- back, so these are matched together with the word before them, put back, and followed by a # that goes again.
 -- example: SELECT error_signature(error_code, error_message), count(*) FROM runs WHERE outcome = 'failure' GROUP BY ALL
 CREATE OR REPLACE MACRO error_signature(error_code, error_message) AS nullif(left(concat_ws(': ',
-  nullif(trim(regexp_replace(left(error_code, 200), '[\s\pZ\pC]+', ' ', 'g')), ''),
+  nullif(trim(regexp_replace(left(error_code, 200), '[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g')), ''),
   nullif(trim(
     regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
       left(error_message, 1000),
-      '[\s\pZ\pC]+', ' ', 'g'),
+      '[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g'),
       '"[^"]*"|`[^`]*`|\B''[^'']*''\B', '"…"', 'g'),
       '(?i)(\b(?:http|status|code|exit)[ :=]{1,2}[0-9]{1,3}\b)|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{12,}\b|[a-z]*[0-9]+[a-z][0-9a-z]*|[0-9]+', '\1#', 'g'),
       '([0-9])#', '\1', 'g'),
