@@ -78,11 +78,11 @@ def sql(database: Path, text: str, format_: SqlFormat, output: Path | None) -> N
         if format_ is SqlFormat.PARQUET:
             batches = reader.batches(text)
             first = next(batches)  # what is wrong with the query shows here, before a file is touched
-            with _written(output, binary=True) as out:
+            with written(output, binary=True) as out:
                 _parquet(chain([first], batches), first.schema, out)
         else:
             answer = reader.ask(text)
-            with _written(output, binary=False) as out:
+            with written(output, binary=False) as out:
                 _write(answer, format_, out)
     as_of(fresh)
 
@@ -109,7 +109,7 @@ def _parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes
 
 
 @contextmanager
-def _written(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+def written(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
     """stdout, or a file that appears whole or not at all."""
     if output is None:
         yield sys.stdout.buffer if binary else sys.stdout

@@ -87,6 +87,11 @@ class Reader:
         """Our own questions; `$name` in the query stands for a value."""
         return rows(self._con, query, values)
 
+    def keep(self, name: str, query: str, **values: Any) -> None:
+        """Keeps the answer of one of our own questions as the temporary table `name`, which later ones may read; it is
+        gone with this reader."""
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}", values or None)
+
     def alerting(self) -> AlertBooks:
         """What alerting sees of this copy; nothing can be written. Raises StoreError where a runlake without alerts
         made it."""
