@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runlake.config import Config, load
-from runlake.config.alerting import BUILT_IN, RunRule, Webhook
+from runlake.config.alerting import BUILT_IN, RunRule
+from runlake.config.channels import Webhook
 from runlake.errors import ConfigError
 
 SOURCES = """

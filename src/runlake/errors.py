@@ -45,11 +45,11 @@ class Busy(RunlakeError):
 
 class DeliveryError(RunlakeError):
     """`again` says whether the same message may be taken later; `retry_after` is in seconds, where the channel named a
-    time."""
+    time. `taken`: others did take it, so that it is not sent again: one of many recipients was refused."""
 
-    def __init__(self, message: str, *, again: bool, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, again: bool, retry_after: float | None = None, taken: bool = False) -> None:
         super().__init__(message)
-        self.again = again
+        self.again, self.taken = again, taken
         self.retry_after = retry_after
 
 

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +129,31 @@ def recording(context: ssl.SSLContext | None = None) -> Iterator[Recorder]:
 
 
 class Mailbox:
-    """An SMTP server: `mails` as parsed, `raw` as they came. `refusal` is what it says of every mail, where set."""
+    """An SMTP server: `mails` as parsed, `raw` as they came. `refusal` is what it says of every mail, where set;
+    `refused` of recipients, by address; `logins` are the names and passwords it was told, all of which it takes unless
+    `locked`."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.raw: list[bytes] = []
         self.refusal: str | None = None
+        self.refused: dict[str, str] = {}
+        self.logins: list[tuple[str, str]] = []
+        self.locked = False
         self.url = ""
+        self.port = 0
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        self.logins.append((data.login.decode(), data.password.decode()))
+        return AuthResult(success=not self.locked, handled=not self.locked)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.refusal is not None:
@@ -157,12 +175,17 @@ class _OnAnyPort(Controller):
 
 
 @contextmanager
-def receiving_mail() -> Iterator[Mailbox]:
-    """Its `url` is an Apprise URL with a sender and one recipient."""
+def receiving_mail(context: ssl.SSLContext | None = None, *, starttls: bool = False) -> Iterator[Mailbox]:
+    """Its `url` is an Apprise URL with a sender and one recipient. With a context it speaks TLS, from the first byte or
+    once it is asked to, and takes passwords."""
     mailbox = Mailbox()
-    controller = _OnAnyPort(mailbox, hostname="127.0.0.1", port=0)
+    more: dict[str, Any] = {"tls_context": context, "require_starttls": True} if starttls else {"ssl_context": context}
+    if context is not None:
+        more |= {"authenticator": mailbox.authenticate, "auth_require_tls": starttls}
+    controller = _OnAnyPort(mailbox, hostname="127.0.0.1", port=0, **more)
     controller.start()
     try:
+        mailbox.port = controller.port
         mailbox.url = f"mailto://127.0.0.1:{controller.port}/?from=runlake@example.com&to=oncall@example.com"
         yield mailbox
     finally:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from runlake.alerts.message import Event, Message
 from runlake.alerts.turn import turn
 from runlake.config import Config, load
-from runlake.config.alerting import AnyChannel
+from runlake.config.channels import AnyChannel
 from runlake.model import Run, RunRef, Step, run_key
 from runlake.store import Books, Store, Sync
 from runlake.store.alerting import AlertBooks

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from runlake.alerts.channels import send
 from runlake.alerts.message import Event, Message
-from runlake.config.alerting import AnyChannel, Severity
+from runlake.config.alerting import Severity
+from runlake.config.channels import AnyChannel
 from runlake.errors import DeliveryError
 from runlake.store.alerting import Alert, Story
 

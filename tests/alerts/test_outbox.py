@@ -11,7 +11,8 @@ import pytest
 
 from runlake.alerts.message import Message
 from runlake.alerts.outbox import deliver
-from runlake.config.alerting import AnyChannel
+from runlake.config.channels import AnyChannel
+from runlake.errors import DeliveryError
 from runlake.store.alerting import Silence
 from sync.conftest import ask
 
@@ -422,3 +423,20 @@ async def test_a_digest_counts_what_its_channel_is_for(tmp_path: Path) -> None:
         assert (first["since"], first["opened"], first["resolved"]) == (None, 0, 0)
         assert [alert["key"] for alert in second["alerts"]] == ["etl/c"]
         assert (second["opened"], second["resolved"]) == (2, 2)
+
+
+async def test_what_some_recipients_did_not_get_is_told_and_is_not_sent_again(tmp_path: Path) -> None:
+    async def to_some(channel: AnyChannel, message: Message) -> None:
+        raise DeliveryError("1 of 2 recipients did not get it", again=False, taken=True)
+
+    async with desk(tmp_path) as ours:
+        ours.fire("etl/a")
+        await ours.evaluate()
+        done = await deliver(ours.store, ours.config, lambda: ours.now, to_some)
+        assert (done.messages, done.refused, done.taken) == (1, 0, set())
+        assert done.failures == {"pager": "1 of 2 recipients did not get it"}
+        await ours.turn(HOUR)
+        assert ours.told() == []
+        [alert] = await ours.store.alerting(lambda books: books.open_alerts())
+        [row] = await ours.store.alerting(lambda books: books.notifications(alert.alert_id))
+        assert row.delivered_at is not None and row.error == "1 of 2 recipients did not get it"

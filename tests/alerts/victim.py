@@ -27,7 +27,7 @@ from runlake.alerts import channels
 from runlake.alerts.message import Message
 from runlake.alerts.turn import turn
 from runlake.config import Config
-from runlake.config.alerting import AnyChannel
+from runlake.config.channels import AnyChannel
 from runlake.http.tls import tls
 from runlake.model import Run, RunStatus, StatusTable, run_key
 from runlake.store import Batch, Books, Store, Sync

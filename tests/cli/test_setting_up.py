@@ -14,7 +14,8 @@ import pytest
 import runlake as package
 from runlake.cli import init
 from runlake.config import Config, Source, load
-from runlake.config.alerting import BUILT_IN, Alerts, AnyChannel, AnyRule, Maintenance, Owner
+from runlake.config.alerting import BUILT_IN, Alerts, AnyRule, Maintenance, Owner
+from runlake.config.channels import AnyChannel
 from runlake.connector import connectors
 
 from .conftest import Command, Vendors, configure, run

@@ -13,7 +13,8 @@ from runlake.alerts.message import Event, Message
 from runlake.alerts.scope import matches
 from runlake.alerts.turn import Turned
 from runlake.config import Config
-from runlake.config.alerting import AnyChannel, Severity
+from runlake.config.alerting import Severity
+from runlake.config.channels import AnyChannel
 from runlake.errors import ConfigError, DeliveryError
 from runlake.store import Store
 from runlake.store.alerting import Alert, AlertBooks, Silence, Story

@@ -13,7 +13,8 @@ from runlake.alerts.holding import Cause, Hold, Holds
 from runlake.alerts.message import Event, Message
 from runlake.alerts.routing import reaches
 from runlake.config import Config
-from runlake.config.alerting import AnyChannel, Severity
+from runlake.config.alerting import Severity
+from runlake.config.channels import AnyChannel
 from runlake.store.alerting import Alert, AlertBooks, Notification, Story
 
 LIMITED_FOR = timedelta(minutes=1)

@@ -11,25 +11,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from runlake.alerts import channels
 from runlake.alerts.claiming import Claimed, claim
 from runlake.alerts.message import Event, Message
+from runlake.alerts.retrying import GIVEN_UP_AFTER, wait
 from runlake.config import Config
-from runlake.config.alerting import AnyChannel
+from runlake.config.channels import AnyChannel
 from runlake.errors import DeliveryError
 from runlake.store import Store
 from runlake.store.alerting import AlertBooks
-
-FIRST_RETRY = timedelta(seconds=10)
-LAST_RETRY = timedelta(minutes=15)
-LONGEST_WAIT = timedelta(hours=1)
-"""Whatever a host asks for: one odd answer must not keep what is urgent for a day."""
-
-GIVEN_UP_AFTER = timedelta(days=1)
-"""A message that a channel did not take for a day is dropped where it would tell of yesterday."""
 
 Send = Callable[[AnyChannel, Message], Awaitable[None]]
 
@@ -90,11 +83,14 @@ async def _send_all(
                 raise down
             await send(each.channel, each.message)
         except DeliveryError as error:
+            if error.taken:
+                await _delivered(store, each, now(), done, but=str(error))
+                continue
             done.refused += error is not down
             down = error if error.again else None
             at = now()
             is_late = at - each.created_at > GIVEN_UP_AFTER
-            retry_at = None if is_late and _tells_of_yesterday(each.message) else at + _wait(error, each.attempts)
+            retry_at = None if is_late and _tells_of_yesterday(each.message) else at + wait(error, each.attempts)
             failed = partial(
                 AlertBooks.failed, message_id=each.message.message_id, at=at, error=str(error), retry_at=retry_at
             )
@@ -102,11 +98,18 @@ async def _send_all(
             done.failures[each.channel.name] = str(error)
             done.wait_for(retry_at)
         else:
-            await store.alerting(partial(AlertBooks.delivered, message_id=each.message.message_id, at=now()))
-            done.messages += 1
+            await _delivered(store, each, now(), done)
             done.taken.add(each.channel.name)
-            if each.message.event is Event.OPEN and any(s.alert.state == "resolved" for s in each.message.stories):
-                done.wait_for(now())  # that it is over has waited until it was told to have begun
+
+
+async def _delivered(store: Store, each: Claimed, at: datetime, done: Delivered, but: str | None = None) -> None:
+    """`but`: who has not got it, and why, where others have."""
+    await store.alerting(partial(AlertBooks.delivered, message_id=each.message.message_id, at=at, but=but))
+    done.messages += 1
+    if but is not None:
+        done.failures[each.channel.name] = but
+    if each.message.event is Event.OPEN and any(s.alert.state == "resolved" for s in each.message.stories):
+        done.wait_for(at)  # that it is over has waited until it was told to have begun
 
 
 def _tells_of_yesterday(message: Message) -> bool:
@@ -115,9 +118,3 @@ def _tells_of_yesterday(message: Message) -> bool:
     if message.event is Event.OPEN:
         return all(story.alert.state == "resolved" for story in message.stories)
     return message.event is not Event.RESOLVE
-
-
-def _wait(error: DeliveryError, attempts: int) -> timedelta:
-    if error.retry_after is not None:
-        return min(timedelta(seconds=error.retry_after), LONGEST_WAIT)
-    return min(FIRST_RETRY * 2 ** min(attempts, 10), LAST_RETRY) if error.again else LAST_RETRY

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runlake.alerts.scope import matches
-from runlake.config.alerting import AnyChannel, Severity
+from runlake.config.alerting import Severity
+from runlake.config.channels import AnyChannel
 
 
 def reaches(channel: AnyChannel, *, rule: str, severity: Severity, owner: str | None) -> bool:

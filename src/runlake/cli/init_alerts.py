@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from runlake.cli.tables import blank, is_secret, keys, toml
 from runlake.config import Config
-from runlake.config.alerting import BUILT_IN, Alerts, AnyChannel, AnyRule, Channel, Maintenance, Owner, Rule, RunRule
+from runlake.config.alerting import BUILT_IN, Alerts, AnyRule, Maintenance, Owner, Rule, RunRule
+from runlake.config.channels import AnyChannel, Channel
 from runlake.config.spans import span_text
 
 _RULES = """\
@@ -35,6 +36,8 @@ _EXAMPLES: Mapping[str, str] = {
     "owner": '"data"',
     "owners": '["data"]',
     "rules": '["failed", "missing"]',
+    "sender": '"runlake@acme.example"',
+    "to": '["oncall@acme.example"]',
     "limit": '"2h"',
     "cron": '"0 2 * * mon-fri Europe/Berlin"',
     "every": '"1d"',

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from runlake.config.alerting import Alerts, AnyChannel, AnyRule, Cron, Maintenance, Name, Owner, rules_in_force
+from runlake.config.alerting import Alerts, AnyRule, Cron, Maintenance, Name, Owner, rules_in_force
+from runlake.config.channels import AnyChannel
 from runlake.config.checking import check_alerting
 from runlake.config.problems import first_problem, there_is, with_place
 from runlake.config.spans import Span

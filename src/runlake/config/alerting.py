@@ -1,4 +1,4 @@
-"""What is alerted on, and who is told: the tables `alerts`, `rule`, `channel`, `owner` and `maintenance`."""
+"""What is alerted on, and whose it is: the tables `alerts`, `rule`, `owner` and `maintenance`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    HttpUrl,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
 
 from runlake.config.spans import SPAN_PATTERN, Span, span, span_text
-from runlake.connector import BaseUrl
-from runlake.secret import Secret
 
 
 class Severity(StrEnum):
@@ -66,11 +63,13 @@ Grace = Annotated[
 """As Span, or "0s"."""
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """Of the config: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Scope(_Table):
+class Scope(Table):
     """Which pipelines something is about."""
 
     sources: Patterns = Field(default_factory=list, description="Patterns of sources. Default: all.")
@@ -282,56 +281,6 @@ BUILT_IN: tuple[AnyRule, ...] = (
 """What is alerted on without a line of config. Each stands until the config has a rule of its kind."""
 
 
-class Channel(_Table):
-    """Where alerts go. `kind` says how."""
-
-    name: Name = Field(description="What you call the channel; unique.")
-    kind: str = Field(description="How it is reached.")
-    severity: Severity = Field(default=Severity.INFO, description="Only what is at least as severe.")
-    owners: Patterns = Field(default_factory=list, description="Only what is theirs: patterns. Default: all.")
-    rules: Patterns = Field(default_factory=list, description="Only of these rules: patterns. Default: all.")
-    per_hour: int = Field(
-        default=60, ge=1, le=10_000, description="Messages in an hour; what is beyond waits, and shares the next."
-    )
-    digest: bool = Field(default=True, description="Whether it gets the daily digest.")
-
-
-class Apprise(Channel):
-    """Mail, Slack, Teams, Telegram and a hundred others, by an Apprise URL."""
-
-    kind: Literal["apprise"]
-    url: Secret = Field(description="As Apprise documents it for the service, such as mailtos://user:password@host.")
-
-
-class Webhook(Channel):
-    """A JSON body to an address of yours, signed where there is a secret."""
-
-    kind: Literal["webhook"]
-    url: Secret = Field(description="Where to POST.")
-    secret: Secret | None = Field(default=None, description="Signs as Standard Webhooks do. Default: unsigned.")
-
-
-class Alertmanager(Channel):
-    """Alertmanager's API v2, which groups and routes by itself."""
-
-    kind: Literal["alertmanager"]
-    url: BaseUrl = Field(description="Its address, without /api.")
-    token: Secret | None = Field(default=None, description="A bearer token. Default: none.")
-
-
-class PagerDuty(Channel):
-    """PagerDuty's Events API v2."""
-
-    kind: Literal["pagerduty"]
-    routing_key: Secret = Field(description="The integration key of a service.")
-    url: BaseUrl = Field(
-        default=HttpUrl("https://events.pagerduty.com"), description="In the EU: https://events.eu.pagerduty.com."
-    )
-
-
-AnyChannel = Annotated[Apprise | Webhook | Alertmanager | PagerDuty, Field(discriminator="kind")]
-
-
 class Owner(Scope):
     """Whose pipelines these are: the first table that matches says it."""
 
@@ -347,7 +296,7 @@ class Maintenance(Scope):
     lasts: Span = Field(description="How long.")
 
 
-class Alerts(_Table):
+class Alerts(Table):
     """What holds for all rules and channels: the `[alerts]` table."""
 
     digest: Cron = Field(

@@ -7,12 +7,13 @@ nowhere: absolute links and redirects to any other are refused before a byte is 
 """
 
 from runlake.http.address import path
-from runlake.http.answer import brief, redact
+from runlake.http.answer import brief, cause_of, redact
 from runlake.http.budget import Budget, Claim, claim
 from runlake.http.client import HttpLimits, Traffic, VendorHttp, asked, first_asked, unreadable
 from runlake.http.control import DaemonClient, control_path
 from runlake.http.post import is_web, pieces, ping, post
 from runlake.http.sign import Login, Sign, api_key, bearer
+from runlake.http.tls import tls
 
 __all__ = [
     "Budget",
@@ -27,6 +28,7 @@ __all__ = [
     "asked",
     "bearer",
     "brief",
+    "cause_of",
     "claim",
     "control_path",
     "first_asked",
@@ -36,5 +38,6 @@ __all__ = [
     "ping",
     "post",
     "redact",
+    "tls",
     "unreadable",
 ]

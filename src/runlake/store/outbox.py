@@ -57,10 +57,11 @@ class Outbox:
         """They are not to be told any more."""
         self._change(gone, "dropped_at = $at", {"at": at})
 
-    def delivered(self, message_id: str, at: datetime) -> None:
+    def delivered(self, message_id: str, at: datetime, but: str | None = None) -> None:
+        """`but`: who has not got it, and why, where others have."""
         self._con.execute(
-            "UPDATE rl.notifications SET delivered_at = ?, retry_at = NULL, error = NULL WHERE message_id = ?::UUID",
-            [at, message_id],
+            "UPDATE rl.notifications SET delivered_at = ?, retry_at = NULL, error = ? WHERE message_id = ?::UUID",
+            [at, but, message_id],
         )
 
     def failed(self, message_id: str, at: datetime, error: str, retry_at: datetime | None) -> None:

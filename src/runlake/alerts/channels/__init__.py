@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from runlake.alerts.channels import alertmanager, apprise, pagerduty, webhook
+from runlake.alerts.channels import alertmanager, apprise, mail, pagerduty, webhook
+from runlake.alerts.letter import letter
 from runlake.alerts.message import Event, Message
-from runlake.config.alerting import Alertmanager, AnyChannel, Apprise, PagerDuty, Webhook
+from runlake.alerts.render import data, text
+from runlake.config.channels import Alertmanager, AnyChannel, Apprise, Mail, PagerDuty, Webhook
 from runlake.errors import ConfigError, DeliveryError
 
 
@@ -14,9 +16,11 @@ async def send(channel: AnyChannel, message: Message) -> None:
     try:
         match channel:
             case Apprise():
-                await apprise.send(channel, message)
+                await apprise.send(channel, letter(message))
+            case Mail():
+                await mail.send(channel, letter(message))
             case Webhook():
-                await webhook.send(channel, message)
+                await webhook.send(channel, message.message_id, data(message) | {"text": text(message)})
             case Alertmanager():
                 await alertmanager.send(channel, message)
             case PagerDuty():
@@ -43,6 +47,8 @@ def problem(channel: AnyChannel) -> str | None:
         match channel:
             case Apprise():
                 apprise.service(channel)
+            case Mail():
+                mail.server(channel)
             case Webhook():
                 webhook.target(channel)
             case Alertmanager():

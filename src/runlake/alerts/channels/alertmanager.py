@@ -17,7 +17,7 @@ from typing import Any
 
 from runlake.alerts.message import Event, Message
 from runlake.alerts.quoting import link, quoted
-from runlake.config.alerting import Alertmanager
+from runlake.config.channels import Alertmanager
 from runlake.formats import instant
 from runlake.http import post
 from runlake.store.alerting import Story

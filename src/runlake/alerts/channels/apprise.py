@@ -18,9 +18,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from runlake.alerts.message import Event, Message
-from runlake.alerts.render import html, text, title
-from runlake.config.alerting import Apprise, Severity
+from runlake.alerts.letter import Letter
+from runlake.config.alerting import Severity
+from runlake.config.channels import Apprise
 from runlake.errors import DeliveryError
 from runlake.http import brief, pieces, redact
 
@@ -36,9 +36,9 @@ _ANSWER = re.compile(r"(?:Response Details|\w+ Exception):\s*(?:b['\"])?(.*?)['\
 _KIND = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
 
-async def send(channel: Apprise, message: Message) -> None:
+async def send(channel: Apprise, letter: Letter) -> None:
     """In a thread: Apprise blocks. What it has begun by the deadline goes on in the background."""
-    await asyncio.to_thread(_send, channel, message)
+    await asyncio.to_thread(_send, channel, letter)
 
 
 def service(channel: Apprise) -> NotifyBase:
@@ -63,22 +63,22 @@ def service(channel: Apprise) -> NotifyBase:
     return found
 
 
-def _send(channel: Apprise, message: Message) -> None:
+def _send(channel: Apprise, letter: Letter) -> None:
     import apprise  # noqa: PLC0415
     from apprise.plugins.email.base import NotifyEmail  # noqa: PLC0415
 
     one = service(channel)
     if isinstance(one, NotifyEmail):
-        thread = f"<{message.thread}@runlake.invalid>"
-        one.headers |= {"References": thread, "In-Reply-To": thread, "X-Runlake-Message": message.message_id}
-    body, form = html(message), apprise.NotifyFormat.HTML
+        thread = f"<{letter.thread}@runlake.invalid>"
+        one.headers |= {"References": thread, "In-Reply-To": thread, "X-Runlake-Message": letter.message_id}
+    body, form = letter.html, apprise.NotifyFormat.HTML
     # Cut off in the middle, HTML is broken; text is only shorter.
-    if one.resolve_format(None) != form or len(body) > one.body_maxlen:
-        body, form = text(message), apprise.NotifyFormat.TEXT
+    if body is None or one.resolve_format(None) != form or len(body) > one.body_maxlen:
+        body, form = letter.text, apprise.NotifyFormat.TEXT
     result = apprise.Apprise(one, asset=_asset()).notify(
         body=body,
-        title=title(message),
-        notify_type="success" if message.event is Event.RESOLVE else _KIND[message.severity],
+        title=letter.title,
+        notify_type="success" if letter.over else _KIND[letter.severity],
         body_format=form,
         timeout=DEADLINE_S,
         log_level=logging.DEBUG,

@@ -13,7 +13,7 @@ from typing import Any
 from runlake.alerts.message import Event, Message
 from runlake.alerts.quoting import link, quoted
 from runlake.alerts.render import title
-from runlake.config.alerting import PagerDuty
+from runlake.config.channels import PagerDuty
 from runlake.formats import instant
 from runlake.http import post
 from runlake.store.alerting import Story

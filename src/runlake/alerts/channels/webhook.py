@@ -12,7 +12,7 @@ Body, which only ever gains keys; instants are ISO 8601 in UTC, and vendors' tex
 `text`:
 
 - `version`: 1.
-- `event`: open, repeat, resolve, digest or test.
+- `event`: open, repeat, resolve, digest, test or report.
 - `message_id`, as `webhook-id`; `thread`: the `message_id` of the message that first told of these alerts.
 - `severity`: of the most severe one; `at`: when the message was made.
 - `whole`: of a resolve, whether all alerts of that first message are over with this one.
@@ -22,6 +22,7 @@ Body, which only ever gains keys; instants are ISO 8601 in UTC, and vendors' tex
   `vendor_status`, `failed_step`, `error`, `last_success_at`, `ended_lately` and `failed_lately` (runs of the last seven
   days) and `observed_through` (up to when we have seen); in a digest also `held`, what holds it back from being told.
 - In a digest, `since`, and how many `opened` and `resolved` since then.
+- A report has none of what is about alerts, but `name`, and as `report` what `runlake report --format json` prints.
 """
 
 from __future__ import annotations
@@ -32,21 +33,21 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
-from runlake.alerts.message import Message
-from runlake.alerts.render import data, text
-from runlake.config.alerting import Webhook
+from runlake.config.channels import Webhook
 from runlake.errors import DeliveryError
 from runlake.http import is_web, post
 from runlake.secret import Secret
 
 
-async def send(channel: Webhook, message: Message) -> None:
+async def send(channel: Webhook, message_id: str, data: Mapping[str, Any]) -> None:
     url, key = target(channel)
-    body = json.dumps(data(message) | {"text": text(message)}).encode()
+    body = json.dumps(data).encode()
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": message.message_id,
+        "webhook-id": message_id,
         "webhook-timestamp": str(int(time.time())),
     }
     if key is not None:

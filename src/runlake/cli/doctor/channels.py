@@ -10,7 +10,7 @@ from runlake.cli import show
 from runlake.cli.doctor.finding import Finding, problem
 from runlake.cli.doctor.sources import exposed
 from runlake.cli.running import Running
-from runlake.config.alerting import AnyChannel
+from runlake.config.channels import AnyChannel
 from runlake.secret import secrets_of
 from runlake.store.query import Reader
 

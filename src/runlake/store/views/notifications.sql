@@ -15,4 +15,4 @@ COMMENT ON COLUMN notifications.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN notifications.delivered_at IS 'When the channel had taken it.';
 COMMENT ON COLUMN notifications.dropped_at IS 'When it was dropped.';
 COMMENT ON COLUMN notifications.retry_at IS 'When it is sent again.';
-COMMENT ON COLUMN notifications.error IS 'Why the channel did not take it the last time.';
+COMMENT ON COLUMN notifications.error IS 'Why the channel did not take it the last time; beside a delivery, who did not get it.';
