@@ -14,6 +14,7 @@ import typer
 from runlake import __version__
 from runlake.cli.alerts.app import alerts_app
 from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
+from runlake.cli.looking.app import looking_app
 from runlake.cli.show import Format, SqlFormat
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 config_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(looking_app)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,168 @@
+"""`runs` and `pipelines`: what people look up by hand."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command, Done
+from .ledgers import NOW, a_run, a_step, publish_ledger
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+FAILED = a_run(
+    "run-failed", 3 * HOUR, "failed", vendor_status="ERROR", error_message="table orders: \x1b[31mno such column\nat 7"
+)
+STEPPED = a_run("run-stepped", 30 * HOUR, "timed_out", pipeline_id="p2", pipeline_name="nightly_orders", source="chat")
+RUNS = [
+    a_run("run-now", 5 * MINUTE, "running"),
+    a_run("run-new-word", 2 * HOUR, "unknown", vendor_status="NAPPING"),
+    FAILED,
+    a_run("run-again", 4 * HOUR, attempt=2, vendor_status="SUCCEEDED"),
+    STEPPED,
+    a_run("run-gone", 5 * HOUR, "failed", vanished_at=NOW),
+    *(a_run(f"run-{number}", number * DAY, pipeline_name="Sync [orders]") for number in range(2, 40)),
+]
+STEPS = [
+    a_step(STEPPED, "extract", "succeeded"),
+    a_step(STEPPED, "load", number=1, error_message="no room"),
+    a_step(STEPPED, "tell", number=2, error_message="never mind"),
+]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish_ledger(tmp_path_factory.mktemp("looked-at"), RUNS, STEPS)
+
+
+@pytest.fixture
+def ask(ledger: Path, project: Path, runlake: Command) -> Command:
+    def asked(*arguments: str) -> Done:
+        return runlake("-c", str(ledger), *arguments)
+
+    return asked
+
+
+def ids(done: Done) -> list[str]:
+    assert done.code == 0, done.err
+    return [row["run_id"] for row in done.json()]
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_the_newest_first_and_it_is_said_how_many_more_there_are(ask: Command) -> None:
+    done = ask("runs", "--limit", "3")
+    assert done.code == 0
+    head, *lines = done.out.splitlines()
+    assert head.split() == ["created", "(XST)", "source", "pipeline", "status", "vendor", "says", "lasts", "run"]
+    assert [line.split()[-1] for line in lines if not line.startswith(" ")] == ["run-now", "run-new-word", "run-failed"]
+    assert re.match(r"the newest 3 of 43 runs; --limit shows more\nas of .* XST \(2 sources seen through ", done.err)
+    assert "more" not in ask("runs").err
+
+
+def test_times_are_the_readers(ask: Command) -> None:
+    there = (NOW - 5 * MINUTE).astimezone().replace(tzinfo=None)
+    assert ask("runs", "--limit", "1").out.splitlines()[1].startswith(there.isoformat(" ", "minutes"))
+
+
+def test_what_went_wrong_stands_below_a_run_that_failed(ask: Command) -> None:
+    out = ask("runs", "--failed").out
+    assert "ERROR" in out
+    assert "\n    table orders: no such column at 7\n" in out
+    assert "\n    load: no room\n" in out
+
+
+def test_the_vendors_word_is_shown_where_it_is_another(ask: Command) -> None:
+    out = ask("runs", "--limit", "5").out
+    assert re.search(r" unknown +NAPPING +2 h +run-new-word$", out, re.M)
+    assert re.search(r" failed +ERROR +1 min +run-failed$", out, re.M)
+    assert re.search(r" succeeded +1 min +2 +run-again$", out, re.M)
+    assert re.search(r" running +5 min +run-now$", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--failed"], ["run-failed", "run-stepped"]),
+        (["--failed", "--since", "24h"], ["run-failed"]),
+        (["--failed", "--source", "chat"], ["run-stepped"]),
+        (["--open"], ["run-now", "run-new-word"]),
+        (["--status", "unknown", "--status", "timed_out"], ["run-new-word", "run-stepped"]),
+        (["--pipeline", "nightly_*"], ["run-stepped"]),
+        (["--pipeline", "p2"], ["run-stepped"]),
+        (["--pipeline", "Sync [[]*", "--limit", "1"], ["run-2"]),
+        (["--since", "10h", "--until", "3h"], ["run-failed", "run-again"]),
+        (["--source", "etl", "--source", "chat", "--failed"], ["run-failed", "run-stepped"]),
+        (["--pipeline", "nightly_*", "--pipeline", "!*orders"], []),
+        (["--pipeline", "' OR true --"], []),
+        (["--source", "ch*", "--failed"], ["run-stepped"]),
+    ],
+)
+def test_runs_can_be_chosen(ask: Command, arguments: list[str], found: list[str]) -> None:
+    done = ask("runs", *arguments, "--format", "json")
+    assert ids(done)[:2] == found
+
+
+def test_a_day_begins_at_the_readers_midnight(ask: Command) -> None:
+    day = (NOW - 3 * DAY).astimezone().date()
+    rows = ask("runs", "--since", str(day), "--format", "json").json()
+    since = datetime.combine(day, datetime.min.time()).astimezone()
+    assert {row["run_id"] for row in rows} == {
+        run["run_id"] for run in RUNS if run["created_at"] >= since and run["run_id"] != "run-gone"
+    }
+
+
+def test_machines_get_raw_values(ask: Command) -> None:
+    [row] = ask("runs", "--failed", "--source", "chat", "--format", "json").json()
+    assert row["created_at"] == (NOW - 30 * HOUR).isoformat().replace("+00:00", "Z")
+    assert (row["duration_ms"], row["status"], row["outcome"]) == (60_000, "timed_out", "failure")
+    assert (row["failed_step"], row["step_error"], row["error_message"]) == ("load", "no room", None)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100, 160])
+def test_no_line_is_wider_than_the_screen(ask: Command, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = ask("runs").out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert all("…" not in line for line in lines) or columns < 160
+
+
+def test_nothing_found_is_said(ask: Command) -> None:
+    assert ask("runs", "--pipeline", "nope").out == "no such run\n"
+    assert ask("runs", "--pipeline", "nope", "--format", "json").out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--failed", "--open"], "write --failed, --open or --status, not several of them"),
+        (["--status", "broken"], "no status 'broken'; there are queued, running"),
+        (["--source", "elt"], "no source 'elt'; there is etl"),
+        (["--since", "yesterday"], "--since yesterday: write how long ago, such as 24h"),
+        (["--since", "2026-13-40"], "--since 2026-13-40: write how long ago"),
+        (["--since", "1h", "--until", "2h"], "--since 1h is not before --until 2h"),
+        (["--since", "9999-12-31"], "--since 9999-12-31 is in the future"),
+        (["--limit", "0"], "invalid value for '--limit'"),
+    ],
+)
+def test_a_slip_is_one_line(ask: Command, arguments: list[str], told: str) -> None:
+    done = ask("runs", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"runlake: {told}")
+
+
+def test_without_a_published_copy_it_is_said_what_makes_one(ledger: Path, project: Path, runlake: Command) -> None:
+    (project / "runlake.toml").write_text(ledger.read_text())
+    for command in (["runs"],):
+        done = runlake(*command)
+        assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+        assert "`runlake sync` makes one" in done.err
+
+
+def test_an_empty_ledger_has_no_run(project: Path, runlake: Command) -> None:
+    publish_ledger(project, [])
+    assert runlake("runs").out == "no run\n"
