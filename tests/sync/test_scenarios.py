@@ -834,6 +834,17 @@ async def test_a_run_whose_vendor_says_only_its_start_is_one_run_however_late_it
     assert await bench.run("a", "status, created_at, started_at") == ("queued", T0 - 2 * HOUR, None)
 
 
+async def test_such_a_run_is_one_run_also_where_another_of_its_day_is_shown_beside_it(bench: Bench) -> None:
+    bench.shop.put(row("old", T0 - 2 * DAY, created=None), row("again", T0 - 2 * DAY, created=None))
+    await bench.sync()
+    bench.shop.put(
+        row("again", T0 + 6 * HOUR, "failed", created=None), row("old", T0 - 2 * DAY, "failed", created=None)
+    )
+    await bench.sync(7 * HOUR)
+    found = await ask(bench.store, "SELECT run_id, status FROM runs ORDER BY ALL")
+    assert found == [("again", "failed"), ("old", "failed")]
+
+
 async def test_a_very_old_open_run_in_a_batch_of_new_ones_is_neither_lost_nor_doubled(bench: Bench) -> None:
     bench.options = {"history": "100w"}
     old = [row(f"old{i}", T0 - (20 + 30 * i) * DAY, "blocked") for i in range(12)]

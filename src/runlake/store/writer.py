@@ -165,6 +165,7 @@ def _load(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     con.unregister("arrow_steps")
     derived, low, high = con.execute(_DERIVED).fetchall()[0]
     if derived:
+        con.execute(_FIND_NEAR, [low, high])
         con.execute(_STRAYS, [low, high])
         if con.execute("SELECT count(*) FROM strays").fetchall()[0][0]:
             con.execute(_FIND_STRAYS)
@@ -288,7 +289,8 @@ _ASSIGNMENTS = ", ".join(f"{name} = s.{name}" for name in _COLUMNS.split(", ") i
 
 
 def _ms(start: str, end: str) -> str:
-    return f"CASE WHEN {end} >= {start} THEN epoch_ms({end}) - epoch_ms({start}) END"
+    # Of microseconds: DuckDB 1 cuts them off an instant's milliseconds, DuckDB 2 rounds them.
+    return f"CASE WHEN {end} >= {start} THEN (epoch_us({end}) - epoch_us({start})) // 1000 END"
 
 
 def _sane(instant: str) -> str:
@@ -326,6 +328,11 @@ LEFT JOIN rl.watched w ON w.run_key = a.run_key::UUID AND w.created_at IS NOT NU
 _DERIVED = """
 SELECT count(*), min(anchor) - INTERVAL 1 DAY, max(anchor) + INTERVAL 1 DAY
 FROM incoming WHERE created_at IS NULL AND watched_created_at IS NULL
+"""
+_FIND_NEAR = """
+UPDATE incoming SET anchor = r.created_at FROM rl.runs r
+WHERE r.run_key = incoming.run_key AND incoming.created_at IS NULL AND incoming.watched_created_at IS NULL
+  AND r.created_at BETWEEN ? AND ?
 """
 _STRAYS = """
 CREATE OR REPLACE TEMP TABLE strays AS
