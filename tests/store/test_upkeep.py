@@ -480,14 +480,18 @@ async def test_the_last_good_sync_stays_however_long_ago_it_was(store: Store) ->
     ]
 
 
-async def test_of_comparisons_with_the_vendors_list_the_last_of_each_day_stays(store: Store) -> None:
+async def test_of_comparisons_with_the_vendors_list_those_of_each_day_stay_that_tell_something_new(
+    store: Store,
+) -> None:
     await put(store, T0, run(1))
     await store.compare("s", [(run_key("s", run(2).ref), "p", "r2", T0 - DAY)], T0)
     listed = [(run_key("s", run(1).ref), "p", "r1", T0)]
     for day in range(3):
         await store.compare("s", listed, T0 + day * DAY)
-    assert (await store.prune(books_before=T0 + 1.5 * DAY)).comparisons == 2
+    assert (await store.prune(books_before=T0 + 1.5 * DAY)).comparisons == 1
     assert await ask(store, "SELECT checked_at FROM coverage ORDER BY day") == [(T0,), (T0 + 2 * DAY,)]
+    found = "SELECT source, expected, checked_days FROM source_coverage(?, ?, known_at := ?)"
+    assert await ask(store, found, T0, T0 + DAY, T0 + 0.5 * DAY) == [("s", 1, 1)]
 
 
 async def test_alerts_that_never_fired_go_and_those_that_did_stay(store: Store) -> None:

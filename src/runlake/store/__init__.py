@@ -265,13 +265,15 @@ class Store:
         snapshots_before: datetime | None = None,
         books_before: datetime | None = None,
     ) -> Pruned:
-        """Deletes payloads older than that; snapshots that another had followed by then; and, of the books, syncs that
-        changed nothing, comparisons that were made again and alerts that never fired. None keeps all. Syncs go on in
+        """Deletes payloads older than that; snapshots that another had followed by then, and failed steps that were
+        replaced by then; and, of the books, syncs that changed nothing, comparisons that were made again and found the
+        same, and alerts that never fired. None keeps all. Syncs go on in
         between."""
         pruned = Pruned()
         for kind, before in (
             ("payloads", payloads_before),
             ("snapshots", snapshots_before),
+            ("steps", snapshots_before),
             ("syncs", books_before),
             ("comparisons", books_before),
             ("flakes", books_before),

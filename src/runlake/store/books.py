@@ -180,6 +180,12 @@ def keep(con: duckdb.DuckDBPyConnection, books: Books) -> None:
     _insert(con, "syncs", asdict(sync))
     if sync.observed_through is not None:
         con.execute(
+            "INSERT INTO rl.gaps SELECT source, observed_through, $at FROM rl.sources "
+            "WHERE source = $source AND observed_through < $through AND observed_through < $at - gap_above()",
+            # A sync that is not at its end vouches for it already while it sweeps.
+            {"source": source, "through": sync.observed_through, "at": sync.finished_at or sync.started_at},
+        )
+        con.execute(
             "UPDATE rl.sources SET observed_through = ?, first_synced_at = coalesce(first_synced_at, ?) "
             "WHERE source = ?",
             [sync.observed_through, sync.started_at, source],

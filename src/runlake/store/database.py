@@ -169,6 +169,7 @@ def _views() -> list[str]:
     """The statements that define the public views, what they need, and the metrics on them."""
     cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
     macros = [
+        "CREATE OR REPLACE MACRO gap_above() AS INTERVAL 3 HOUR",
         f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END",
         "CREATE OR REPLACE MACRO status_has_end(status) AS status_outcome(status) IS NOT NULL OR status = 'unknown'",
         """CREATE OR REPLACE MACRO config_line(level, word) AS format('{}."{}" = "…"',
@@ -207,6 +208,7 @@ VIEWS = (
     "failures",
     "unmapped_statuses",
     "source_health",
+    "gaps",
     "syncs",
     "coverage",
     "status_map",
@@ -229,8 +231,10 @@ METRICS = (
     "missing_runs",
     "runs_between",
     "runs_at",
+    "failed_steps_at",
     "outcomes_by_day",
     "source_stats",
     "pipeline_stats",
     "run_metrics",
+    "source_coverage",
 )

@@ -53,16 +53,16 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
     for level, table in (("run", "runs"), ("step", "steps")):
         changes += rows(
             con,
-            f"SELECT ? AS level, t.vendor_status, t.status AS before, coalesce(m.status, 'unknown') AS after, "
+            f"SELECT $level AS level, t.vendor_status, t.status AS before, coalesce(m.status, 'unknown') AS after, "
             f"count(*) AS rows FROM rl.{table} t {_JOIN} GROUP BY ALL ORDER BY ALL",
-            [level, level, source],
+            {"level": level, "source": source},
         )
     if not changes:
         return changes
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE remapped AS SELECT t.run_key, coalesce(m.status, 'unknown') AS status "
         f"FROM rl.runs t {_JOIN}",
-        ["run", source],
+        {"level": "run", "source": source},
     )
     con.execute(
         "UPDATE rl.runs AS t SET status = r.status, observed_at = ? FROM remapped r WHERE r.run_key = t.run_key", [at]
@@ -73,11 +73,17 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
     )
     touch(con, "SELECT created_date FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)")
     unjudge(con, "SELECT source, pipeline_id FROM rl.runs WHERE run_key IN (SELECT run_key FROM remapped)")
-    touch(con, f"SELECT DISTINCT t.run_created_at FROM rl.steps t {_JOIN}", ["step", source])
+    steps = {"level": "step", "source": source}
+    touch(con, f"SELECT DISTINCT t.run_created_at FROM rl.steps t {_JOIN}", steps)
     con.execute(
-        f"UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown') FROM rl.steps t {_JOIN} "
-        "AND t.run_key = u.run_key AND t.step_no = u.step_no",
-        ["step", source],
+        f"INSERT INTO rl.past_step_failures SELECT t.*, $at FROM rl.steps t {_JOIN} "
+        "AND status_outcome(t.status) = 'failure'",
+        {**steps, "at": at},
+    )
+    con.execute(
+        "UPDATE rl.steps AS u SET status = coalesce(m.status, 'unknown'), observed_at = $at "
+        f"FROM rl.steps t {_JOIN} AND t.run_key = u.run_key AND t.step_no = u.step_no",
+        {**steps, "at": at},
     )
     con.execute(
         "DELETE FROM rl.watched WHERE run_key IN "
@@ -96,6 +102,6 @@ def remap(con: duckdb.DuckDBPyConnection, source: str, at: datetime) -> list[dic
 
 
 _JOIN = (
-    "LEFT JOIN rl.status_map m ON m.source = t.source AND m.level = ? AND m.vendor_status = t.vendor_status "
-    "WHERE t.source = ? AND t.status <> coalesce(m.status, 'unknown')"
+    "LEFT JOIN rl.status_map m ON m.source = t.source AND m.level = $level AND m.vendor_status = t.vendor_status "
+    "WHERE t.source = $source AND t.status <> coalesce(m.status, 'unknown')"
 )

@@ -67,7 +67,7 @@ class Standing:
         return found
 
 
-def touch(con: duckdb.DuckDBPyConnection, days: str, values: Sequence[Any] = ()) -> None:
+def touch(con: duckdb.DuckDBPyConnection, days: str, values: Sequence[Any] | dict[str, Any] = ()) -> None:
     """To be called by whatever changes rows of `rl.runs`, `rl.run_snapshots` or `rl.steps`, in the same transaction.
 
     `days` is a query of one column: the created_date of each run concerned, or its created_at. Nothing is written for
@@ -77,7 +77,7 @@ def touch(con: duckdb.DuckDBPyConnection, days: str, values: Sequence[Any] = ())
         "UPDATE rl.published_periods SET touched = true "
         f"FROM (SELECT DISTINCT day::DATE::VARCHAR FROM ({days}) AS of_runs(day)) AS changed(day) "
         "WHERE retired_at IS NULL AND NOT touched AND starts_with(changed.day, period)",
-        list(values),
+        values if isinstance(values, dict) else list(values),
     )
 
 

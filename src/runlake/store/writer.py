@@ -123,6 +123,11 @@ def write(con: duckdb.DuckDBPyConnection, batch: Batch, sync_id: str) -> Written
             )
         if steps and stored:
             con.execute(
+                "INSERT INTO rl.past_step_failures SELECT s.*, f.observed_at "
+                f"FROM rl.steps s JOIN fresh f USING (run_key) WHERE s.run_created_at {between} "
+                "AND status_outcome(s.status) = 'failure' AND f.steps_changed AND NOT f.is_new"
+            )
+            con.execute(
                 f"DELETE FROM rl.steps WHERE run_created_at {between} AND run_key IN "
                 "(SELECT run_key FROM fresh WHERE steps_changed AND NOT is_new)"
             )
