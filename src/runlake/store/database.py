@@ -236,5 +236,13 @@ METRICS = (
     "source_stats",
     "pipeline_stats",
     "run_metrics",
+    "recoveries",
+    "flaky_runs",
+    "busy_hours",
+    "regressions",
+    "failure_changes",
+    "error_signatures",
+    "failing_steps",
+    "waits",
     "source_coverage",
 )
