@@ -13,9 +13,10 @@ import typer
 
 from runlake import __version__
 from runlake.cli.alerts.app import alerts_app
-from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
+from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is, source_names
 from runlake.cli.looking.app import looking_app
 from runlake.cli.show import Format, SqlFormat
+from runlake.report.formats import Format as ReportFormat
 
 app = typer.Typer(
     name="runlake",
@@ -331,6 +332,62 @@ def sql(
 
         serving.ask(database, lambda client: client.post("/publish"))
     reading.sql(database, text, format_, output)
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    week: Annotated[str | None, typer.Option(metavar="WEEK", help="Such as 2026-W47. Default: the last.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Instead: the first day.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="The first day after. Default: tomorrow.")] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="PATTERN", help="Of these sources.", autocompletion=source_names),
+    ] = None,
+    pipeline: Annotated[
+        list[str] | None, typer.Option("--pipeline", metavar="PATTERN", help="Of these pipelines, by id or by name.")
+    ] = None,
+    owner: Annotated[
+        list[str] | None, typer.Option("--owner", metavar="PATTERN", help="Whose they are, as [[owner]] says.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="LABEL=PATTERN", help="Of runs with this label.")
+    ] = None,
+    tz: Annotated[str, typer.Option("--tz", metavar="ZONE", help="Whose days: such as Europe/Berlin.")] = "UTC",
+    known_at: Annotated[
+        str | None,
+        typer.Option("--known-at", metavar="INSTANT", help="As known then, or now. Default: 6 hours after its end."),
+    ] = None,
+    format_: Annotated[
+        ReportFormat | None, typer.Option("--format", help="Default: as --output ends, else text.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Tell how a week went: what got better or worse, and what to do.
+
+    New, recurring and fixed failures, regressions, what is slow, flaky or wasteful, who is waited for, and what could
+    not be seen. A week is reported as it was known six hours after its end, so that it reads the same on any later day;
+    --known-at now looks at it with what is known by now. Patterns: *, ?, [a-c]; with ! in front: all others.
+
+    \b
+    Example: runlake report --week 2026-W47 --tz Europe/Berlin --output report.html
+    Example: runlake report --owner data --since 2026-11-01 --until 2026-12-01 --format markdown
+    """
+    from runlake.cli import report as reporting
+    from runlake.report.scope import Scope
+
+    scope = Scope(source or (), pipeline or (), owner or (), reporting.labels(label or []))
+    reporting.report(
+        ctx.obj.load(),
+        scope,
+        week=week,
+        since=since,
+        until=until,
+        tz=tz,
+        known_at=known_at,
+        format_=format_,
+        output=output,
+    )
 
 
 @app.command()

@@ -54,7 +54,7 @@ class Listed:
 
 
 class Known:
-    """The attempts of the period's history as they were known then, and the failed steps of these.
+    """The attempts of the period's history as they were known then, and the failed steps of those of the period.
 
     The relations `known` and `known_steps`: temporary tables on the reader, and in `sql` what they are made of.
     """
@@ -66,7 +66,8 @@ class Known:
         among = f" AND {condition}" if condition else ""
         self._known = f"SELECT * FROM runs_at({at(period.known_at)})\n  WHERE {within('created_at', history)}{among}"
         self._steps = (
-            f"SELECT * FROM failed_steps_at({at(period.known_at)})\n  WHERE run_key IN (SELECT run_key FROM known)"
+            f"SELECT * FROM failed_steps_at({at(period.known_at)})\n"
+            f"  WHERE {within('run_created_at', period)} AND run_key IN (SELECT run_key FROM known)"
         )
         reader.keep("known", self._known)
         reader.keep("known_steps", self._steps)

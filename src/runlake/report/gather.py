@@ -1,0 +1,90 @@
+"""Asks the published copy for everything that a report says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from runlake.config import Config
+from runlake.config.problems import there_is
+from runlake.errors import ConfigError
+from runlake.report.asking import Known, span
+from runlake.report.figures import figures
+from runlake.report.look_at import look_at
+from runlake.report.model import Chart, Report
+from runlake.report.period import Period
+from runlake.report.scope import Scope
+from runlake.report.sections import sections
+from runlake.report.sight import is_new, of_sources, seen, warnings
+from runlake.report.verdict import RULE, judged, totals
+from runlake.store.query import Reader
+
+
+def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictures: bool = True) -> Report:
+    """The report of a period as known at its `known_at`: the same one whenever it is asked for.
+
+    Leaves the temporary tables `known` and `known_steps` on the reader. Without `pictures`, which take a second or two,
+    it has no charts. Raises ConfigError where the scope names a source or an owner that there is not.
+    """
+    _require_sources(reader, scope)
+    known = Known(reader, period, scope.condition(config.owner))
+    among = of_sources(scope, period)
+    now, before = seen(known, period, among), seen(known, period.before, among)
+    [first] = known.read("SELECT min(created_at) AS at FROM known")
+    unknown = known.value(
+        f"SELECT count(*) FILTER (status = 'unknown') FROM runs_between({span(period)}, among := 'known')"
+    )
+    compared = {name for name in now if now[name].whole and name in before and before[name].whole}
+    direction, verdict = judged(
+        period,
+        totals(known, period, compared),
+        totals(known, period.before, compared),
+        compared=compared,
+        left_out=[name for name in now if name not in compared],
+        is_new=is_new(period, first["at"]),
+    )
+    listed = sections(known, period, scope)
+    at_the_top = list(figures(known, period))
+    charts = _charts(reader, period, known) if pictures else []
+    return Report(
+        title=f"Runs of {period.name}",
+        period=period,
+        scope=scope.said,
+        direction=direction,
+        verdict=verdict,
+        look_at=look_at(known, period, list(now.values())),
+        figures=at_the_top,
+        warnings=list(warnings(period, list(now.values()), unknown=unknown, earliest=first["at"])),
+        sections=listed,
+        charts=charts,
+        definitions={
+            "better or worse": RULE,
+            **_definitions(
+                known,
+                [*(each.sql for each in at_the_top), *(each.sql for each in listed), *(each.sql for each in charts)],
+            ),
+        },
+    )
+
+
+def _require_sources(reader: Reader, scope: Scope) -> None:
+    known = sorted(reader.freshness().observed_through)
+    if scope.sources and known and not any(map(scope.has_source, known)):
+        raise ConfigError(f"no source '{', '.join(scope.sources)}' in the ledger; {there_is(scope.sources[0], known)}")
+
+
+def _charts(reader: Reader, period: Period, known: Known) -> list[Chart]:
+    from runlake.report.charts import draw  # noqa: PLC0415 (a second, for those who want pictures)
+
+    return [replace(chart, sql=known.sql(chart.sql)) for chart in draw(reader, period)]
+
+
+def _definitions(known: Known, asked: Iterable[str]) -> dict[str, str]:
+    """In the ledger's own words, of the metrics that were asked."""
+    used = {word for select in asked for word in re.findall(r"\b([a-z]\w*)\(", select)}
+    found = known.read(
+        "SELECT DISTINCT function_name AS name, comment FROM duckdb_functions() "
+        "WHERE NOT internal AND comment IS NOT NULL AND function_type IN ('macro', 'table_macro') ORDER BY ALL"
+    )
+    return {row["name"]: row["comment"] for row in found if row["name"] in used}

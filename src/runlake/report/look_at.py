@@ -1,0 +1,156 @@
+"""The three things to look at: one of each sort in the order of how much it matters, then the next of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain, zip_longest
+
+from runlake.formats import some
+from runlake.report.asking import Known, at, span
+from runlake.report.formats.wording import Wording, line
+from runlake.report.model import Item, Kind
+from runlake.report.period import Period
+from runlake.report.sight import Seen, unseen
+
+MOST = 3
+
+LONG_WAIT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What `subject` (a pipeline, a source) is to be looked at for: told of once."""
+
+    subject: tuple[str, str | None]
+    item: Item
+
+
+def look_at(known: Known, period: Period, sources: Sequence[Seen]) -> list[Item]:
+    sorts = [
+        list(each)
+        for each in (
+            _unseen(period, sources),
+            _newly_failing(known, period),
+            _less_reliable(known, period),
+            _still_failing(known, period),
+            _waiting(known, period),
+            _slower(known, period),
+            _missing(sources),
+        )
+    ]
+    by_subject: dict[tuple[str, str | None], Item] = {}
+    for found in chain.from_iterable(zip_longest(*sorts)):
+        if found is not None:
+            by_subject.setdefault(found.subject, found.item)
+    return list(by_subject.values())[:MOST]
+
+
+def _unseen(period: Period, sources: Sequence[Seen]) -> Iterator[_Found]:
+    """The one that was seen least first."""
+    blind = sorted(
+        (each for each in sources if not each.whole),
+        key=lambda each: (each.unseen_ms is not None, -(each.unseen_ms or 0), each.source),
+    )
+    for each in blind:
+        said = f"{unseen(each, period)}: nobody knows how its runs of that time went."
+        yield _Found((each.source, None), Item(said, "coverage"))
+
+
+def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
+    wording = Wording(period)
+    rows = known.read(
+        f"""
+        SELECT n.source, n.pipeline_id, any_value(n.pipeline) AS pipeline, sum(n.failures)::BIGINT AS failures,
+               min(n.first_at) AS first_at, max_by(n.signature, (n.failures, n.signature)) AS signature,
+               max_by(n.url, (n.last_at, n.signature)) AS url
+        FROM failure_changes({span(period)}, among := 'known') n
+        JOIN recoveries({span(period)}, among := 'known') r USING (source, pipeline_id)
+        WHERE n.change = 'new' AND r.recovered_at IS NULL
+        GROUP BY n.source, n.pipeline_id
+        ORDER BY failures DESC, n.source, n.pipeline_id LIMIT {MOST}
+        """
+    )
+    for row in rows:
+        said = (
+            f"{_name(row)} fails since {wording.instant(row['first_at'])} with what it had not before: "
+            f"{some(row['failures'], 'failure')}, {line(row['signature'], 120)}"
+        )
+        yield _about(row, said, "new_failures", row["url"])
+
+
+def _still_failing(known: Known, period: Period) -> Iterator[_Found]:
+    wording = Wording(period)
+    rows = known.read(
+        f"""
+        SELECT source, pipeline_id, pipeline, failures, began_at, first_url
+        FROM recoveries({at(period.history.since)}, {at(period.until)}, among := 'known')
+        WHERE recovered_at IS NULL AND (source, pipeline_id) IN (
+          SELECT (source, pipeline_id) FROM recoveries({span(period)}, among := 'known') WHERE recovered_at IS NULL)
+        ORDER BY failures DESC, source, pipeline_id LIMIT {MOST}
+        """
+    )
+    for row in rows:
+        since = f"{some(row['failures'], 'run')} in a row since {wording.instant(row['began_at'])}"
+        yield _about(row, f"{_name(row)} is still failing: {since}", "recurring_failures", row["first_url"])
+
+
+def _less_reliable(known: Known, period: Period) -> Iterator[_Found]:
+    wording = Wording(period)
+    for row in _regressions(known, period, "success rate", "now - before"):
+        rates = [wording.shown(row[when], Kind.SHARE) for when in ("now", "before")]
+        yield _about(
+            row,
+            f"{_name(row)} succeeds in {rates[0]} of its {row['n_now']:,} runs, {rates[1]} before",
+            "less_reliable",
+            row["last_url"],
+        )
+
+
+def _slower(known: Known, period: Period) -> Iterator[_Found]:
+    wording = Wording(period)
+    for row in _regressions(known, period, "duration", "now - before DESC"):
+        medians = [wording.shown(row[when], Kind.DURATION_MS) for when in ("now", "before")]
+        yield _about(row, f"{_name(row)} takes {medians[0]} (median), {medians[1]} before", "slower", row["last_url"])
+
+
+def _regressions(known: Known, period: Period, what: str, worst: str) -> list[dict[str, object]]:
+    return known.read(
+        f"""
+        SELECT source, pipeline_id, g.pipeline, now, before, n_now, last_url
+        FROM regressions({span(period)}, among := 'known') g
+        JOIN pipeline_stats({span(period)}, among := 'known') s USING (source, pipeline_id)
+        WHERE what = '{what}' ORDER BY {worst}, source, pipeline_id LIMIT {MOST}
+        """
+    )
+
+
+def _waiting(known: Known, period: Period) -> Iterator[_Found]:
+    wording = Wording(period)
+    rows = known.read(
+        f"""
+        SELECT source, pipeline_id, pipeline, run_id, waiting_from, waited_ms, url
+        FROM waits({span(period)}, among := 'known', known_at := {at(period.known_at)})
+        WHERE waiting_to IS NULL AND waited_ms >= {LONG_WAIT // timedelta(milliseconds=1)}
+        ORDER BY waited_ms DESC, source, pipeline_id, run_id, run_key LIMIT {MOST}
+        """
+    )
+    for row in rows:
+        waits = f"waits for somebody since {wording.instant(row['waiting_from'])}"
+        yield _about(row, f"A run of {_name(row)} {waits} ({line(row['run_id'], 60)})", "waits", row["url"])
+
+
+def _missing(sources: Sequence[Seen]) -> Iterator[_Found]:
+    for each in sorted(sources, key=lambda each: (-(each.missing or 0), each.source)):
+        if each.missing:
+            said = f"{line(each.source, 80)} lacks {some(each.missing, 'run')} that its vendor lists"
+            yield _Found((each.source, None), Item(said, "coverage"))
+
+
+def _about(row: dict[str, object], said: str, section: str, url: object = None) -> _Found:
+    return _Found((str(row["source"]), str(row["pipeline_id"])), Item(said, section, None if url is None else str(url)))
+
+
+def _name(row: dict[str, object]) -> str:
+    return f"{line(str(row['pipeline']), 80)} ({line(str(row['source']), 80)})"

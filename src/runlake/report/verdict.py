@@ -1,0 +1,130 @@
+"""Better or worse than before, by a rule that a reader can check."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from runlake.formats import some
+from runlake.report.asking import Known, span
+from runlake.report.formats.wording import Wording, line
+from runlake.report.model import Direction, Kind
+from runlake.report.period import Period
+
+SIGNIFICANT = 2.0
+"""Standard errors by which success rates have to differ: once in twenty weeks chance alone does that."""
+
+LEANING = 1.0
+"""From so many on they lean to one side, and nothing else says the opposite."""
+
+FEW = 5
+"""Below so many rated runs on either side only a difference that is SIGNIFICANT all the same says anything."""
+
+NOTABLE = 0.25
+"""By what part of the larger one failing pipelines, or time lost, have to differ …"""
+
+LEAST_PIPELINES = 2
+LEAST_LOST_MS = 3_600_000
+"""… and by how much at least."""
+
+RULE = (
+    "Better or worse is said of the sources that could be seen whole in both periods: by the success rate where it "
+    f"differs by {SIGNIFICANT:g} standard errors or more (of two proportions); else by the pipelines whose last rated "
+    f"run failed, where they differ by {LEAST_PIPELINES} and by {NOTABLE:.0%} or more; else by the time lost, where it "
+    f"differs by an hour and by {NOTABLE:.0%} or more; neither of these where the success rate differs by "
+    f"{LEANING:g} standard error or more the other way. Else it is about the same."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`failing`: pipelines whose last rated run failed."""
+
+    success: int = 0
+    failure: int = 0
+    wasted_ms: int = 0
+    failing: int = 0
+
+    @property
+    def rated(self) -> int:
+        return self.success + self.failure
+
+
+def totals(known: Known, period: Period, sources: Collection[str]) -> Totals:
+    """Of these sources."""
+    runs = known.read(
+        f"SELECT source, success, failure, coalesce(wasted_ms, 0) AS wasted_ms "
+        f"FROM source_stats({span(period)}, among := 'known')"
+    )
+    failing = known.read(
+        f"SELECT source, count(*) AS failing FROM recoveries({span(period)}, among := 'known') "
+        "WHERE recovered_at IS NULL GROUP BY source"
+    )
+    chosen = [row for row in runs if row["source"] in sources]
+    return Totals(
+        success=sum(row["success"] for row in chosen),
+        failure=sum(row["failure"] for row in chosen),
+        wasted_ms=sum(int(row["wasted_ms"]) for row in chosen),
+        failing=sum(row["failing"] for row in failing if row["source"] in sources),
+    )
+
+
+def judged(
+    period: Period, now: Totals, before: Totals, *, compared: Collection[str], left_out: Sequence[str], is_new: bool
+) -> tuple[Direction, str]:
+    """The direction, and the numbers behind it. Those `left_out` could not be seen whole."""
+    wording = Wording(period)
+    earlier = "the week before" if period.is_week else "the day before" if period.days == 1 else "the days before"
+    without = f" Left out: {_names(left_out)}, not seen whole." if left_out else ""
+    if left_out and not compared:
+        return Direction.UNKNOWN, "No source could be seen whole, in this time and before: nothing can be compared."
+    if not now.rated:
+        return Direction.UNKNOWN, f"No run succeeded or failed in {period.name}.{without}"
+    rate = f"{wording.shown(now.success / now.rated, Kind.SHARE)} of {some(now.rated, 'rated run')} succeeded"
+    if is_new or not before.rated:
+        return Direction.UNKNOWN, f"{rate}; too little is known of {earlier} to compare it with.{without}"
+    rates = f"{rate}, {wording.shown(before.success / before.rated, Kind.SHARE)} of {before.rated:,} {earlier}"
+    z = standard_errors(now, before)
+    if abs(z) >= SIGNIFICANT:
+        return _toward(z > 0), f"{rates}.{without}"
+    if min(now.rated, before.rated) < FEW:
+        return Direction.UNKNOWN, f"{rates}: too few to tell.{without}"
+    # A few long runs can be lost in a week in which all went better, or the other way round.
+    better, worse = z > -LEANING, z < LEANING
+    if _differs(now.failing, before.failing, LEAST_PIPELINES) and (better if now.failing < before.failing else worse):
+        ends = "fails" if now.failing == 1 else "fail"
+        said = f"{some(now.failing, 'pipeline')} {ends} at the end of it, {before.failing:,} at the end of {earlier}"
+        return _toward(now.failing < before.failing), f"{said}; {rates}.{without}"
+    if _differs(now.wasted_ms, before.wasted_ms, LEAST_LOST_MS) and (
+        better if now.wasted_ms < before.wasted_ms else worse
+    ):
+        lost = [wording.shown(each.wasted_ms, Kind.DURATION_MS) for each in (now, before)]
+        return _toward(now.wasted_ms < before.wasted_ms), (
+            f"{lost[0]} lost to runs that came to nothing, {lost[1]} {earlier}; {rates}.{without}"
+        )
+    chance = "; so much may be chance" if abs(z) >= LEANING else ""
+    return Direction.SAME, f"{rates}{chance}.{without}"
+
+
+def standard_errors(now: Totals, before: Totals) -> float:
+    """By how many of them the success rates differ: the z of two proportions, pooled; 0 where all runs ended alike."""
+    pooled = (now.success + before.success) / (now.rated + before.rated)
+    error = sqrt(pooled * (1 - pooled) * (1 / now.rated + 1 / before.rated))
+    return (now.success / now.rated - before.success / before.rated) / error if error else 0.0
+
+
+def _differs(now: int, before: int, least: int) -> bool:
+    return abs(now - before) >= max(least, NOTABLE * max(now, before))
+
+
+def _toward(better: bool) -> Direction:
+    return Direction.BETTER if better else Direction.WORSE
+
+
+def _names(names: Sequence[str], most: int = 5) -> str:
+    """`a, b and c`; of more than `most`: `a, b, c, d, e and 7 more`."""
+    said = [line(name, 80) for name in names[:most]]
+    if len(names) > most:
+        said.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
