@@ -6,7 +6,10 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
+
+from runlake.cli.looking.pipelines import success
 
 from .conftest import Command, Done
 from .ledgers import NOW, a_run, a_step, publish_ledger
@@ -123,10 +126,13 @@ def test_machines_get_raw_values(ask: Command) -> None:
     assert (row["failed_step"], row["step_error"], row["error_message"]) == ("load", "no room", None)
 
 
+@pytest.mark.parametrize("command", ["runs", "pipelines"])
 @pytest.mark.parametrize("columns", [40, 80, 100, 160])
-def test_no_line_is_wider_than_the_screen(ask: Command, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+def test_no_line_is_wider_than_the_screen(
+    ask: Command, monkeypatch: pytest.MonkeyPatch, columns: int, command: str
+) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    lines = ask("runs").out.splitlines()
+    lines = ask(command).out.splitlines()
     assert max(map(len, lines)) <= columns
     assert all("…" not in line for line in lines) or columns < 160
 
@@ -157,7 +163,7 @@ def test_a_slip_is_one_line(ask: Command, arguments: list[str], told: str) -> No
 
 def test_without_a_published_copy_it_is_said_what_makes_one(ledger: Path, project: Path, runlake: Command) -> None:
     (project / "runlake.toml").write_text(ledger.read_text())
-    for command in (["runs"],):
+    for command in (["runs"], ["pipelines"], ["export", "--output", "out"]):
         done = runlake(*command)
         assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
         assert "`runlake sync` makes one" in done.err
@@ -166,3 +172,49 @@ def test_without_a_published_copy_it_is_said_what_makes_one(ledger: Path, projec
 def test_an_empty_ledger_has_no_run(project: Path, runlake: Command) -> None:
     publish_ledger(project, [])
     assert runlake("runs").out == "no run\n"
+
+
+# --- pipelines -------------------------------------------------------------------------------------------------------
+
+
+def test_pipelines_that_fail_come_first_with_how_many_runs_did(ask: Command) -> None:
+    done = ask("pipelines")
+    assert done.code == 0
+    head, first, *others = done.out.splitlines()
+    assert head.split()[:3] == ["source", "pipeline", "runs"]
+    assert re.match(r"chat +nightly_orders +1 +0\.0 % of 1 +20\S+ \d\d:\d\d +timed_out +1 run$", first)
+    # What failed, again and the 28 of 29 days before: not what is open, unknown or gone.
+    assert re.match(r"etl +p1 +\d+ +96\.\d % of \d\d +1 min +20\S+ \d\d:\d\d +running +1 run$", others[0])
+    assert "as of " in done.err
+
+
+def test_pipelines_can_be_chosen(ask: Command) -> None:
+    assert [row["pipeline"] for row in ask("pipelines", "--source", "chat", "--format", "json").json()] == [
+        "nightly_orders"
+    ]
+    assert ask("pipelines", "--failing", "--source", "chat", "--since", "1h").out == "no pipeline fails\n"
+    assert ask("pipelines", "--pipeline", "nope").out == "no pipeline has run\n"
+    assert ask("pipelines", "--pipeline", "nope", "--format", "json").out == "[]\n"
+
+
+def test_machines_get_all_figures_of_a_pipeline(ask: Command) -> None:
+    [row] = ask("pipelines", "--source", "chat", "--format", "json").json()
+    assert (row["runs"], row["failure"], row["success_rate"], row["p50_ms"], row["streak"]) == (1, 1, 0.0, None, 1)
+    assert datetime.fromisoformat(row["failing_since"]) == NOW - 30 * HOUR + MINUTE
+
+
+def test_a_rate_with_a_failure_is_never_all_of_it() -> None:
+    assert success(99_999, 1) == "99.9 % of 100,000"
+    assert success(3, 0) == "100.0 % of 3"
+    assert success(0, 0) == ""
+
+
+def test_a_copy_of_an_older_runlake_is_said_to_be_one(
+    ask: Command, ledger: Path, project: Path, runlake: Command
+) -> None:
+    publish_ledger(project, [])
+    with duckdb.connect(str(project / "ledger.published.duckdb")) as con:
+        con.execute("DROP MACRO TABLE recoveries")
+    done = runlake("pipelines")
+    assert (done.code, done.err.count("\n")) == (3, 1)
+    assert "an older runlake made the published copy" in done.err

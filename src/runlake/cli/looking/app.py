@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,3 +59,69 @@ def runs(
     statuses = looking.statuses(failed=failed, is_open=is_open, named=status or [])
     asked = Asked(Scope(source or [], pipeline or []), statuses, *between(since, until))
     looking.runs(ctx.obj.load(), asked, limit, format_)
+
+
+@looking_app.command()
+def pipelines(
+    ctx: typer.Context,
+    failing: Annotated[bool, typer.Option("--failing", help="Only those whose last result is a failure.")] = False,
+    source: OfSources = None,
+    pipeline: OfPipelines = None,
+    since: Since = "30d",
+    until: Until = None,
+    format_: Shape = Format.TABLE,
+) -> None:
+    """Show how each pipeline does, those that fail first.
+
+    Runs created in that time, each by its last attempt; the success rate and of how many: cancelled, rejected, skipped,
+    open and unknown runs are not among them. The median is of what succeeded. `docs/metrics.md` defines each number.
+
+    \b
+    Example: runlake pipelines --failing --since 7d
+    """
+    from runlake.cli.looking import pipelines as looking
+    from runlake.cli.looking.asked import Asked, between
+    from runlake.report.scope import Scope
+
+    asked = Asked(Scope(source or [], pipeline or []), (), *between(since, until))
+    looking.pipelines(ctx.obj.load(), asked, format_, failing=failing)
+
+
+class ExportFormat(StrEnum):
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+@looking_app.command()
+def export(
+    ctx: typer.Context,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PATH", help="A folder for Parquet; a file for CSV.")
+    ],
+    what: Annotated[
+        str, typer.Option("--what", metavar="VIEW", help="runs, steps, run_history, syncs; or any other view.")
+    ] = "runs",
+    source: OfSources = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="30d; a day, from its midnight in UTC; an instant.")
+    ] = None,
+    until: Until = None,
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="Folders by source and month, or one file.")
+    ] = ExportFormat.PARQUET,
+) -> None:
+    """Write the ledger as Parquet or CSV, for other tools.
+
+    Parquet goes into folders as Hive has them, source=etl/month=2026-11: DuckDB, polars and Spark read them. Exported
+    again into the same folder, it then holds what was asked last; nothing else in it is touched. Times are UTC.
+
+    \b
+    Example: runlake export --what runs --output exported/runs
+    """
+    from datetime import UTC
+
+    from runlake.cli.looking import export as exporting
+    from runlake.cli.looking.asked import between
+
+    wanted = exporting.Wanted(what, source or [], *between(since, until, UTC))
+    exporting.export(ctx.obj.load(), wanted, output, csv=format_ is ExportFormat.CSV)
