@@ -20,7 +20,10 @@ check: .venv/dev ; .venv/bin/ruff check && .venv/bin/ruff format --check && .ven
 
 bench: .venv/dev ; .venv/bin/python -m benchmarks
 
-docs: .venv/dev ; .venv/bin/python -m runlake.store.dictionary > docs/data-dictionary.md && .venv/bin/python tests/test_readme.py
+docs: .venv/dev
+	.venv/bin/python -m runlake.store.dictionary > docs/data-dictionary.md
+	.venv/bin/python -m runlake.store.dictionary metrics > docs/metrics.md
+	.venv/bin/python tests/test_readme.py
 
 record-airflow: .venv/dev ; .venv/bin/python cassettes/airflow/record.py
 

@@ -1,6 +1,6 @@
 -- Counted by quarters of an hour of the epoch first: every time zone is a whole number of them away from UTC since 1973,
 -- and asking the calendar once a quarter rather than once a run costs a tenth.
--- example: SELECT weekday, hour, sum(runs) AS runs FROM busy_hours('2026-07-06', '2026-07-13', tz := 'Europe/Berlin') GROUP BY ALL ORDER BY runs DESC, ALL LIMIT 10
+-- example: SELECT weekday, hour, sum(runs) AS runs FROM busy_hours('2026-07-06', '2026-07-13', tz := 'Europe/Berlin') GROUP BY ALL ORDER BY runs DESC, weekday, hour LIMIT 10
 -- weekday: Of created_at by the clocks of the time zone: 1 is Monday, 7 is Sunday.
 -- hour: The hour of created_at by these clocks, 0 to 23.
 -- runs: Runs created in that hour, on any such day of the period.

@@ -1,4 +1,4 @@
--- example: SELECT signature, sum(failures) AS failures, sum(pipelines) AS pipelines FROM error_signatures('2026-07-06', '2026-07-13') GROUP BY ALL ORDER BY failures DESC, ALL LIMIT 10
+-- example: SELECT signature, sum(failures) AS failures, sum(pipelines) AS pipelines FROM error_signatures('2026-07-06', '2026-07-13') GROUP BY ALL ORDER BY failures DESC, signature LIMIT 10
 -- signature: What the errors have in common: see error_signature; the status, where a run has neither error code nor message.
 -- failures: Runs that failed with it.
 -- pipelines: How many pipelines these are of.

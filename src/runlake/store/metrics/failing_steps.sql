@@ -1,4 +1,4 @@
--- example: SELECT pipeline, step, failures, failed_runs, runs_failed_in_all FROM failing_steps('2026-07-06', '2026-07-13') ORDER BY failures DESC, ALL LIMIT 10
+-- example: SELECT pipeline, step, failures, failed_runs, runs_failed_in_all FROM failing_steps('2026-07-06', '2026-07-13') ORDER BY failures DESC, pipeline, step LIMIT 10
 -- pipeline: The pipeline's name as of the last run in which the step failed, else its id.
 -- step: The step's name, else its kind, else its id.
 -- failures: Failed or timed out steps of that name in failed runs.

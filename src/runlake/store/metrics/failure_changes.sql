@@ -1,4 +1,4 @@
--- example: SELECT change, pipeline, signature, failures, failures_before FROM failure_changes('2026-07-06', '2026-07-13') ORDER BY change, failures DESC, failures_before DESC, ALL LIMIT 10
+-- example: SELECT change, pipeline, signature, failures, failures_before FROM failure_changes('2026-07-06', '2026-07-13') ORDER BY change, failures DESC, failures_before DESC, pipeline, signature LIMIT 10
 -- pipeline: The pipeline's name as of the last of these failures, else its id.
 -- signature: What the errors have in common: see error_signature; the status, where a run has neither error code nor message.
 -- change: 'new', 'recurring' or 'fixed'.

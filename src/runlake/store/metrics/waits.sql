@@ -1,4 +1,4 @@
--- example: SELECT pipeline, run_id, waiting_from, waiting_to, waited_ms FROM waits('2026-07-06', '2026-07-13') ORDER BY waited_ms DESC, ALL LIMIT 10
+-- example: SELECT pipeline, run_id, waiting_from, waiting_to, waited_ms FROM waits('2026-07-13', '2026-07-20') ORDER BY waited_ms DESC, run_id LIMIT 10
 -- pipeline: The pipeline's name, else its id.
 -- waiting_from: When the run was first seen waiting.
 -- waiting_to: When it was first seen in another status after that, or gone; null where it still waited at known_at.
