@@ -89,8 +89,8 @@ def test_the_days_of_a_period_are_said_with_their_year(first: date, end: date, s
         (Kind.SHARE, 1.0, 0.99999, True, "hardly changed; was > 99.9 %"),
         (Kind.DURATION_MS, 7_500_000, 0, False, "+2 h 5 min, worse; was 0 ms"),
         (Kind.COUNT, 3, None, False, "nothing to compare with"),
-        (Kind.SHARE, None, 0.5, True, "; was 50.0 %"),
-        (Kind.SHARE, None, None, True, ""),
+        (Kind.SHARE, None, 0.5, True, "was 50.0 %"),
+        (Kind.SHARE, None, None, True, "nothing to compare with"),
     ],
 )
 def test_a_change_says_how_much_and_whether_that_is_good(

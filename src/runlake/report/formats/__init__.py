@@ -38,9 +38,9 @@ def render(report: Report, format_: Format) -> str:
         case Format.HTML:
             from runlake.report.formats.page import html as shown  # noqa: PLC0415 (Jinja, for those who render)
         case Format.MARKDOWN:
-            from runlake.report.formats.prose import markdown as shown  # noqa: PLC0415
+            from runlake.report.formats.markdown import markdown as shown  # noqa: PLC0415
         case Format.TEXT:
-            from runlake.report.formats.prose import text as shown  # noqa: PLC0415
+            from runlake.report.formats.text import text as shown  # noqa: PLC0415
         case Format.JSON:
             from runlake.report.formats.data import json as shown  # noqa: PLC0415
     return shown(report)
@@ -48,7 +48,7 @@ def render(report: Report, format_: Format) -> str:
 
 def mail(report: Report) -> Mail:
     """For mail clients: what leads each list, in a layout that needs neither style sheets nor a wide screen."""
-    from runlake.report.formats import page, prose  # noqa: PLC0415 (Jinja, for those who render)
+    from runlake.report.formats import page  # noqa: PLC0415 (Jinja, for those who render)
 
     images = [(page.image_id(chart), chart.png) for chart in report.charts]
-    return Mail(page.mail(report), prose.text(report), images)
+    return Mail(page.mail(report), render(report, Format.TEXT), images)

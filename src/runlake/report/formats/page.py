@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from runlake.alerts.quoting import link
 from runlake.formats import clean
 from runlake.report.charts.theme import declarations
-from runlake.report.formats.placing import beside, overview
-from runlake.report.formats.wording import DIRECTIONS, NOTHING, NUMERIC, Wording, change, code, heading, named
+from runlake.report.formats.templates import Filters, environment, filled
+from runlake.report.formats.wording import code
 from runlake.report.model import Chart, Report
 
 LONGEST_MAIL = 95_000
@@ -24,13 +23,13 @@ _ROWS = (5, 3, 1, 0)
 
 def html(report: Report) -> str:
     """One file: no script, and nothing is fetched; links lead to vendors' runs alone."""
-    return _page("report.html.jinja", report)
+    return filled(_jinja(), "report.html.jinja", report)
 
 
 def mail(report: Report) -> str:
     """Every style is on its element and every width gives way: clients drop style sheets, and recolour as they like."""
     for most in _ROWS:
-        page = _page("mail.html.jinja", report, most)
+        page = filled(_jinja(), "mail.html.jinja", report, most=most)
         if len(page.encode()) <= LONGEST_MAIL:
             break
     return page
@@ -39,11 +38,6 @@ def mail(report: Report) -> str:
 def image_id(chart: Chart) -> str:
     """What a mail's HTML calls a chart's image."""
     return f"{chart.key}@report.runlake"
-
-
-def _page(template: str, report: Report, most: int | None = None) -> str:
-    """`most`: rows of each list; all of them by default."""
-    return _jinja().get_template(template).render(report=report, words=Wording(report.period), most=most)
 
 
 # Where a line must not end: `2 h 5 min`, `92.1 %`, `Mon 16 Nov`.
@@ -58,30 +52,14 @@ def _held_together(text: str) -> str:
 
 @cache
 def _jinja() -> Environment:
-    jinja = Environment(
-        loader=PackageLoader("runlake.report", "formats"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: value if isinstance(value, Markup) else _held_together(clean(str(value))),
-    )
-    jinja.globals |= {
-        "DIRECTIONS": DIRECTIONS,
-        "NOTHING": NOTHING,
-        "NUMERIC": NUMERIC,
-        "beside": beside,
-        "declarations": lambda dark: Markup(declarations(dark=dark)),  # noqa: S704 (constants)
-        "heading": heading,
-        "image_id": image_id,
-        "overview": overview,
-    }
-    jinja.filters |= {
-        "change": change,
+    filters: Filters = {
         "code": lambda sql: Markup.escape(code(sql)),
         "drawn": lambda chart: Markup(chart.svg),  # noqa: S704 (our own drawing: its texts are escaped there)
-        "link": link,
-        "named": named,
     }
+    jinja = environment(lambda said: _held_together(clean(said)), filters, html=True)
+    jinja.globals |= {"declarations": _declarations, "image_id": image_id}
     return jinja
+
+
+def _declarations(dark: bool) -> Markup:
+    return Markup(declarations(dark=dark))  # noqa: S704 (constants)

@@ -114,15 +114,15 @@ class Change:
 
     def __str__(self) -> str:
         """`+3, worse; was 9`"""
-        said = f"{self.amount}, {self.word}" if self.word else self.amount
-        return f"{said}; was {self.before}" if self.before else said
+        moved = ", ".join(filter(None, (self.amount, self.word)))
+        return "; ".join(filter(None, (moved, self.before and f"was {self.before}")))
 
 
 def change(figure: Figure) -> Change:
     """Against the period before; `unchanged` where both look the same."""
     now, before = plain(figure.value), plain(figure.before)
     if before is None:
-        return Change("" if now is None else "nothing to compare with")
+        return Change("nothing to compare with")
     was = _number(before, figure.kind)
     if now is None:
         return Change("", before=was)
