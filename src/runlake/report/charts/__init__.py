@@ -1,9 +1,8 @@
-"""The report's pictures, drawn without a browser. Importing this costs half a second."""
+"""The report's pictures, drawn without a browser."""
 
 from __future__ import annotations
 
 from runlake.report.asking import at, span
-from runlake.report.charts import calendar, durations, hours, rates, strip
 from runlake.report.model import Chart
 from runlake.report.period import Period
 from runlake.store.query import Reader
@@ -12,6 +11,8 @@ from runlake.store.query import Reader
 def draw(reader: Reader, period: Period) -> list[Chart]:
     """Those charts for which there is anything to show. The relation `known` on the reader holds the attempts that they
     are of, from the whole of `period.history`; it is the one thing that a chart's `sql` needs beside the copy."""
+    from runlake.report.charts import calendar, durations, hours, rates, strip  # noqa: PLC0415 (Altair: half a second)
+
     seen = {
         row["source"]: row["observed_through"]
         for row in reader.read(

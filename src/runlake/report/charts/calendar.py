@@ -22,6 +22,9 @@ DAYS = 42
 """As many as can be told apart on a phone; more, where the period itself has more."""
 MOST_DAYS = 84
 
+_DUE = timedelta(hours=3)
+"""So much later a source is expected to have been seen, as `source_coverage` has it."""
+
 _MARGINS = Margins(top=46, bottom=24)
 _STEP = 18
 _WEEK_GAP = 4
@@ -126,7 +129,7 @@ def _cells(found: Sequence[Found], keys: Sequence[Key], columns: Mapping[date, f
 def _unseen(
     keys: Sequence[Key], columns: Mapping[date, float], seen: Mapping[str, datetime | None], shown: Period
 ) -> Iterator[Box]:
-    """Days of which a source was not seen to the end, but for those that had not come to theirs."""
+    """Days of which a source was not seen to the end, but for those that had just come to theirs, or not yet."""
     width = _width(columns)
     ends = {day: midnight(day + timedelta(days=1), shown.zone) for day in columns}
     for number, (source, _) in enumerate(keys):
@@ -134,7 +137,7 @@ def _unseen(
             continue
         through = seen[source] or datetime.min.replace(tzinfo=UTC)
         for day, end in ends.items():
-            if through < end <= shown.known_at:
+            if through < end <= shown.known_at - _DUE:
                 x = columns[day]
                 yield x, number * _STEP + 1, x + width, (number + 1) * _STEP - 1, HATCH
 

@@ -163,8 +163,10 @@ def _lanes(found: Sequence[Found]) -> Iterator[tuple[float, float, Sequence[floa
 
 
 def _bars(found: Sequence[Found], scale: _Scale) -> Iterator[Box]:
-    for top, height, (_, low, _, high, _), fill in _lanes(found):
-        yield scale(low) - 0.75, top, scale(high) + 0.75, top + height, fill
+    for top, height, (_, low, median, high, _), fill in _lanes(found):
+        # Where all runs take as long as each other, the stroke would hide the bar.
+        left, right = min(scale(low), scale(median) - 4), max(scale(high), scale(median) + 4)
+        yield left, top, right, top + height, fill
 
 
 def _whiskers(found: Sequence[Found], scale: _Scale) -> Iterator[Box]:

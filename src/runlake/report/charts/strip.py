@@ -56,9 +56,10 @@ def query(period: Period) -> str:
     return f"""\
 SELECT source, vendor, pipeline_id, pipeline, rank, pipelines, what, greatest(0, {slot_of("began")}) AS slot_from,
        least({_SLOTS}, {slot_of("ended")}) AS slot_to, sum(runs)::BIGINT AS runs
-FROM (SELECT source, pipeline_id, coalesce(outcome, 'open') AS what, coalesce(started_at, created_at) AS began,
-             coalesce(finished_at, CASE WHEN outcome IS NULL THEN TIMESTAMPTZ {at(period.known_at)} END,
-                      began) AS ended, 1 AS runs
+FROM (SELECT source, pipeline_id, coalesce(outcome, if(status = 'waiting', status, 'open')) AS what,
+             coalesce(started_at, created_at) AS began,
+             coalesce(finished_at, if(outcome IS NULL, TIMESTAMPTZ {at(period.known_at)}, NULL), began) AS ended,
+             1 AS runs
       FROM runs_between({span(period)}, among := 'known')
       UNION ALL
       SELECT source, pipeline_id, 'waiting', waiting_from, coalesce(waiting_to, TIMESTAMPTZ {at(period.known_at)}), 0
@@ -160,7 +161,7 @@ def _rows(found: Sequence[Found]) -> Iterator[Row]:
         runs: Counter[str] = Counter()
         for row in rows:
             runs[row["what"]] += row["runs"]
-        each = [runs[name] for name in ("success", "failure", "neutral", "open")]
+        each = [runs["success"], runs["failure"], runs["neutral"], runs["open"] + runs["waiting"]]
         yield Row([rows[0]["source"], rows[0]["pipeline"], sum(each), *each])
 
 
@@ -175,7 +176,8 @@ def _alt(found: Sequence[Found], names: Mapping[Key, str], period: Period) -> st
     if not failed:
         return f"{shown} of {some(len(names), 'pipeline')} through {period.name}; none failed."
     worst, count = failed.most_common(1)[0]
-    still = f" {some(runs['open'], 'run')} had not ended." if runs["open"] else ""
+    going = runs["open"] + runs["waiting"]
+    still = f" {some(going, 'run')} had not ended." if going else ""
     return (
         f"{shown} of {some(len(names), 'pipeline')} through {period.name}; {runs['failure']:,} failed, "
         f"{count:,} of them of {fit(names[worst], 60)}.{still}"

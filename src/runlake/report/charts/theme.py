@@ -30,13 +30,13 @@ COLOURS: Mapping[str, tuple[str, str]] = {
     "pass": ("#8fc1de", "#2f6d94"),
     "fail": ("#c64a00", "#ff8f4d"),
     "neutral": ("#9aa3ad", "#6f7883"),
-    "open": ("#b98900", "#e5c158"),
+    "open": ("#6f4fa0", "#b79cf0"),
     # Success rates by class, worst to best. Lightness alone tells them apart too, in grey print and to every eye.
-    "rate-0": ("#8a2f00", "#ffd0ae"),
-    "rate-1": ("#d2600e", "#ff9650"),
-    "rate-2": ("#f2a65a", "#b96a2b"),
-    "rate-3": ("#f6dca6", "#6d5a33"),
-    "rate-4": ("#b5d7ea", "#24506d"),
+    "rate-0": ("#7d2a00", "#ffe0c8"),
+    "rate-1": ("#c8560c", "#ff9f5a"),
+    "rate-2": ("#e8964a", "#c67a30"),
+    "rate-3": ("#f0c26a", "#85692c"),
+    "rate-4": ("#d2e6f2", "#1d4460"),
 }
 """After Okabe and Ito's palette for every kind of colour vision: blue for what went well, vermilion for what failed,
 never red against green; what matters stands out by its lightness against the ground."""
