@@ -53,7 +53,7 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         scope=scope.said,
         direction=direction,
         verdict=verdict,
-        look_at=look_at(known, period, list(now.values())),
+        look_at=look_at(known, period, list(now.values()), listed),
         figures=at_the_top,
         warnings=list(warnings(period, list(now.values()), unknown=unknown, earliest=first["at"])),
         sections=listed,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, zip_longest
+from typing import Any
 
 from runlake.formats import some
 from runlake.report.asking import Known, at, span
 from runlake.report.formats.wording import Wording, line
-from runlake.report.model import Item, Kind
+from runlake.report.model import Item, Kind, Section
 from runlake.report.period import Period
 from runlake.report.sight import Seen, unseen
 
@@ -21,22 +22,23 @@ LONG_WAIT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What `subject` (a pipeline, a source) is to be looked at for: told of once."""
+    """What `subject` (a source and a pipeline's name, or a source) is to be looked at for: told of once."""
 
     subject: tuple[str, str | None]
     item: Item
 
 
-def look_at(known: Known, period: Period, sources: Sequence[Seen]) -> list[Item]:
+def look_at(known: Known, period: Period, sources: Sequence[Seen], listed: Sequence[Section]) -> list[Item]:
+    """`listed` are the report's sections."""
     sorts = [
         list(each)
         for each in (
             _unseen(period, sources),
             _newly_failing(known, period),
-            _less_reliable(known, period),
+            _less_reliable(listed, period),
             _still_failing(known, period),
             _waiting(known, period),
-            _slower(known, period),
+            _slower(listed, period),
             _missing(sources),
         )
     ]
@@ -96,34 +98,29 @@ def _still_failing(known: Known, period: Period) -> Iterator[_Found]:
         yield _about(row, f"{_name(row)} is still failing: {since}", "recurring_failures", row["first_url"])
 
 
-def _less_reliable(known: Known, period: Period) -> Iterator[_Found]:
+def _less_reliable(listed: Sequence[Section], period: Period) -> Iterator[_Found]:
     wording = Wording(period)
-    for row in _regressions(known, period, "success rate", "now - before"):
-        rates = [wording.shown(row[when], Kind.SHARE) for when in ("now", "before")]
-        yield _about(
-            row,
-            f"{_name(row)} succeeds in {rates[0]} of its {row['n_now']:,} runs, {rates[1]} before",
-            "less_reliable",
-            row["last_url"],
-        )
+    for row in _rows(listed, "less_reliable"):
+        rates = [wording.shown(row[when], Kind.SHARE) for when in ("success rate", "before")]
+        said = f"{_name(row)} succeeds in {rates[0]} of its {row['runs']:,} runs, {rates[1]} before"
+        yield _about(row, said, "less_reliable", row["url"])
 
 
-def _slower(known: Known, period: Period) -> Iterator[_Found]:
+def _slower(listed: Sequence[Section], period: Period) -> Iterator[_Found]:
     wording = Wording(period)
-    for row in _regressions(known, period, "duration", "now - before DESC"):
-        medians = [wording.shown(row[when], Kind.DURATION_MS) for when in ("now", "before")]
-        yield _about(row, f"{_name(row)} takes {medians[0]} (median), {medians[1]} before", "slower", row["last_url"])
+    for row in _rows(listed, "slower"):
+        medians = [wording.shown(row[when], Kind.DURATION_MS) for when in ("median", "before")]
+        yield _about(row, f"{_name(row)} takes {medians[0]} (median), {medians[1]} before", "slower", row["url"])
 
 
-def _regressions(known: Known, period: Period, what: str, worst: str) -> list[dict[str, object]]:
-    return known.read(
-        f"""
-        SELECT source, pipeline_id, g.pipeline, now, before, n_now, last_url
-        FROM regressions({span(period)}, among := 'known') g
-        JOIN pipeline_stats({span(period)}, among := 'known') s USING (source, pipeline_id)
-        WHERE what = '{what}' ORDER BY {worst}, source, pipeline_id LIMIT {MOST}
-        """
-    )
+def _rows(listed: Sequence[Section], key: str) -> list[dict[str, Any]]:
+    """Those of one section, by the names of its columns."""
+    return [
+        {**dict(zip((column.name for column in section.columns), row.values, strict=True)), "url": row.url}
+        for section in listed
+        if section.key == key
+        for row in section.rows
+    ]
 
 
 def _waiting(known: Known, period: Period) -> Iterator[_Found]:
@@ -148,9 +145,9 @@ def _missing(sources: Sequence[Seen]) -> Iterator[_Found]:
             yield _Found((each.source, None), Item(said, "coverage"))
 
 
-def _about(row: dict[str, object], said: str, section: str, url: object = None) -> _Found:
-    return _Found((str(row["source"]), str(row["pipeline_id"])), Item(said, section, None if url is None else str(url)))
+def _about(row: Mapping[str, Any], said: str, section: str, url: str | None) -> _Found:
+    return _Found((row["source"], row["pipeline"]), Item(said, section, url))
 
 
-def _name(row: dict[str, object]) -> str:
-    return f"{line(str(row['pipeline']), 80)} ({line(str(row['source']), 80)})"
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{line(row['pipeline'], 80)} ({line(row['source'], 80)})"
