@@ -99,11 +99,16 @@ def test_a_change_says_how_much_and_whether_that_is_good(
     assert str(change(Figure(name="x", kind=kind, value=now, before=before, good=good))) == said
 
 
-def test_a_row_is_about_its_pipeline_else_its_error_else_what_stands_first() -> None:
+def test_a_row_is_about_its_pipeline_or_error_or_rule_else_what_stands_first() -> None:
     def at(*names: str) -> int:
         return heading([Column(name) for name in names])
 
-    assert (at("source", "pipeline", "error"), at("source", "error"), at("source", "vendor")) == (1, 1, 0)
+    assert [at("source", "pipeline"), at("source", "error"), at("fired", "rule"), at("source", "vendor")] == [
+        1,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_a_text_has_one_line_no_power_over_terminals_and_an_end() -> None:

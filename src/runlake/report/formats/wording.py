@@ -44,7 +44,7 @@ def line(text: str, most: int = LONGEST) -> str:
 def heading(columns: Sequence[Column]) -> int:
     """Which column names what a row is about: it is read first, and leads to the vendor's run."""
     names = [column.name for column in columns]
-    return next((names.index(name) for name in ("pipeline", "error") if name in names), 0)
+    return next((names.index(name) for name in ("pipeline", "error", "rule") if name in names), 0)
 
 
 def named(name: str) -> str:
