@@ -19,8 +19,10 @@ from runlake.alerts.turn import turn
 from runlake.config import Config, load
 from runlake.config.channels import AnyChannel
 from runlake.model import Run, RunRef, Step, run_key
+from runlake.report.delivery import claim
 from runlake.store import Books, Store, Sync
 from runlake.store.alerting import AlertBooks
+from runlake.store.reports import ReportBooks
 from runlake.sync.intake import batch_for
 
 SOURCES = """
@@ -187,6 +189,17 @@ async def coverage_gap(desk: Desk) -> None:
     await desk.sync(july(13, "12:15"))
 
 
+async def report_failed(desk: Desk) -> None:
+    await desk.sync(july(6, "12:00"), *nights(6))
+    await desk.store.reports(partial(claim, config=desk.config, now=july(6, "12:00")))
+    await desk.sync(july(13, "04:55"), *nights(13))
+    [weekly] = await desk.store.reports(partial(claim, config=desk.config, now=july(13, "05:00")))
+    error, at = "cannot write /srv/reports/weekly-2026-W28.html: No space left on device", july(13, "05:00")
+    await desk.store.reports(partial(ReportBooks.failed, each=weekly, at=at, error=error, retry_at=july(13, "05:15")))
+    await desk.sync(july(13, "05:05"))
+    await desk.sync(july(13, "05:15"))
+
+
 async def sql(desk: Desk) -> None:
     await desk.sync(july(14, "09:00"), *nights(14))
     queued = [ran(july(14, "09:01"), None, "queued", f"mart-{n:02}") for n in range(25)]
@@ -198,7 +211,7 @@ HISTORIES: dict[str, Callable[[Desk], Awaitable[None]]] = {
     history.__name__: history
     for history in (
         failed, failure_rate, too_long, too_short, missing, waiting,
-        source_unobservable, new_status_word, coverage_gap, sql,
+        source_unobservable, new_status_word, coverage_gap, report_failed, sql,
     )
 }  # fmt: skip
 """By kind of rule."""

@@ -16,6 +16,7 @@ from runlake.cli import init
 from runlake.config import Config, Source, load
 from runlake.config.alerting import BUILT_IN, Alerts, AnyRule, Maintenance, Owner
 from runlake.config.channels import AnyChannel
+from runlake.config.reports import Report
 from runlake.connector import connectors
 
 from .conftest import Command, Vendors, configure, run
@@ -56,7 +57,7 @@ def test_the_example_config_loads_as_it_is_and_uncommented(tmp_path: Path) -> No
 
 def test_the_examples_of_keys_without_a_value_are_right_too(tmp_path: Path) -> None:
     text = re.sub(
-        r"^# (?=(sources|pipelines|labels|where|severity|for|repeat_every|owners?|rules) = )",
+        r"^# (?=(sources|pipelines|labels|where|severity|for|repeat_every|owners?|rules|channels|folder) = )",
         "#",
         EXAMPLE.read_text(),
         flags=re.M,
@@ -71,7 +72,7 @@ def test_the_example_config_has_every_key() -> None:
     text = EXAMPLE.read_text()
     for name in (*Config.model_fields, *Source.model_fields):
         assert re.search(rf"^# ?\[*(source\.)?{name}( =|\])", text, re.M), name
-    for model in (Alerts, Owner, Maintenance, *tagged(AnyRule), *tagged(AnyChannel)):
+    for model in (Alerts, Owner, Maintenance, Report, *tagged(AnyRule), *tagged(AnyChannel)):
         for name, info in model.model_fields.items():
             assert re.search(rf"^# ?{info.alias or name} = .*", text, re.M), f"{model.__name__}.{name}"
     for kind in connectors().values():

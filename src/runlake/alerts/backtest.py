@@ -21,6 +21,7 @@ from runlake.config.alerting import (
     Maintenance,
     Missing,
     NewStatusWord,
+    ReportFailed,
     RunRule,
     Sql,
     TooLong,
@@ -129,6 +130,10 @@ def rule_named(config: Config, name: str) -> AnyRunRule | AnySourceRule:
         )
     if isinstance(rule, CoverageGap):
         raise ConfigError(f"rule {name} cannot be replayed: which runs were found missing when is not kept")
+    if isinstance(rule, ReportFailed):
+        raise ConfigError(
+            f"rule {name} is about no run and no source: there is nothing to be replayed; use runlake sql"
+        )
     return rule
 
 

@@ -14,12 +14,13 @@ from datetime import datetime
 
 from runlake.alerts import kinds
 from runlake.alerts.episodes import FLAPPING_WITHIN, Changes, Episodes, look_again_at
+from runlake.alerts.kinds import reports as of_reports
 from runlake.alerts.message import Event, LetGo
 from runlake.alerts.routing import reaches
 from runlake.alerts.scope import Scoped, in_scope, owner_of
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config import Config
-from runlake.config.alerting import AnyRule, AnyRunRule, Owner, RunRule, Sql
+from runlake.config.alerting import AnyRule, AnyRunRule, Owner, ReportFailed, RunRule, Sql
 from runlake.cron import last_before, next_after
 from runlake.store.alerting import Alert, AlertBooks, Notification, RuleRow, SeenPipeline
 
@@ -77,6 +78,7 @@ def evaluate(
     evaluation.let_go()
     evaluation.sources()
     evaluation.pipelines(but_not)
+    evaluation.reports()
     evaluation.queries(asked or {})
     return evaluation.done()
 
@@ -145,13 +147,15 @@ class _Evaluation:
             return LetGo.OTHER_KIND
         if isinstance(rule, Sql):
             return None
+        if isinstance(rule, ReportFailed):
+            return None if any(report.name == episode.key for report in self._config.report) else LetGo.NO_REPORT
         if episode.source not in self._names:
             return LetGo.NO_SOURCE
         called = self._called.get(episode.key, episode.pipeline_name)
         return None if in_scope(rule, episode.source, episode.pipeline_id, called) else LetGo.OUT_OF_SCOPE
 
     def sources(self) -> None:
-        rules = [rule for rule in self._rules if not isinstance(rule, RunRule | Sql)]
+        rules = [rule for rule in self._rules if not isinstance(rule, RunRule | ReportFailed | Sql)]
         for source in self._config.source:
             seen = self._seen.get(source.name)
             if seen is None:  # never synced
@@ -188,6 +192,16 @@ class _Evaluation:
             self._step(rule, found, pipeline)
             ahead.append(look_again_at(rule, found))
         return min(filter(None, ahead), default=None)
+
+    def reports(self) -> None:
+        rules = [rule for rule in self._rules if isinstance(rule, ReportFailed)]
+        if not self._config.report or not rules:
+            return
+        last = self._books.last_reports()
+        for report in self._config.report:
+            sendings = [each for each in last if each.report == report.name]
+            for rule in rules:
+                self._step(rule, of_reports.judge(rule, report.name, sendings, self._now), None)
 
     def queries(self, asked: Mapping[str, Asked]) -> None:
         for rule in self._rules:

@@ -10,7 +10,7 @@ from runlake.alerts import kinds
 from runlake.alerts.episodes import holds_at
 from runlake.alerts.scope import counted, in_scope
 from runlake.alerts.verdict import Judgement
-from runlake.config.alerting import AnyRule, RunRule, Sql
+from runlake.config.alerting import AnyRule, ReportFailed, RunRule, Sql
 from runlake.store.alerting import Alert, RuleRow, SeenPipeline
 
 
@@ -34,7 +34,7 @@ class Finding:
 class Explained:
     findings: list[Finding] = field(default_factory=list)
     out_of_scope: list[str] = field(default_factory=list)
-    """Rules whose `sources` or `pipelines` leave this one out."""
+    """Rules whose `sources` or `pipelines` leave this one out, or that are about reports."""
     of_queries: list[str] = field(default_factory=list)
     """`sql` rules: what they find is no question of one pipeline."""
 
@@ -54,7 +54,9 @@ def explain(
     for rule in rules:
         if isinstance(rule, Sql):
             explained.of_queries.append(rule.name)
-        elif not in_scope(rule, pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name):
+        elif isinstance(rule, ReportFailed) or not in_scope(
+            rule, pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name
+        ):
             explained.out_of_scope.append(rule.name)
         else:
             row = known.get(rule.name)

@@ -26,6 +26,7 @@ class LetGo(StrEnum):
     OTHER_KIND = "the rule looks for something else now"
     NO_SOURCE = "the source is polled no more"
     OUT_OF_SCOPE = "the rule is about it no more"
+    NO_REPORT = "the config has no such report any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

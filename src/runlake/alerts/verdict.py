@@ -17,7 +17,7 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Judgement:
-    """What a rule finds of one `key`: a pipeline (`source/pipeline_id`), a source, or a row of a query."""
+    """What a rule finds of one `key`: a pipeline (`source/pipeline_id`), a source, a report, or a row of a query."""
 
     rule: str
     key: str

@@ -23,13 +23,16 @@ _HAPPENED = {
     "waiting": ("waits for a person", "wait for a person"),
     "source_unobservable": ("cannot be seen", "cannot be seen"),
     "new_status_word": ("says a new status word", "say new status words"),
+    "report_failed": ("has not been delivered", "have not been delivered"),
     "coverage_gap": ("has runs that the ledger lacks", "have runs that the ledger lacks"),
 }
 """By kind of rule, what is said of one and of many; of what a query found, its rule is named."""
 
 
 def about(alert: Alert) -> str:
-    """What it is about: `source/pipeline`, by name where it has one, a source, or the key of a query's row."""
+    """What it is about: `source/pipeline`, by name where it has one; a source; a report; a row of a query."""
+    if alert.kind == "report_failed":
+        return f"report {alert.key}"
     if alert.key == f"{alert.source}/{alert.pipeline_id}":
         return f"{alert.source}/{alert.pipeline_name or alert.pipeline_id}"
     return alert.key
@@ -78,7 +81,7 @@ def _headline_of_many(stories: Sequence[Story]) -> str:
     if len(kinds) == 1 and (kind := alerts[0].kind) in _HAPPENED:
         _, happened = _HAPPENED[kind]
         if all(alert.pipeline_id is None for alert in alerts):
-            return f"{some(len(alerts), 'source')} {happened}"
+            return f"{some(len(alerts), 'report' if kind == 'report_failed' else 'source')} {happened}"
         if len({alert.key for alert in alerts}) == len(alerts):
             return f"{some(len(alerts), 'pipeline')} of {where} {happened}"
     if len(rules := {alert.rule for alert in alerts}) == 1:

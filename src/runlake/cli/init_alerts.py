@@ -1,4 +1,4 @@
-"""The part of a fresh config that is about alerts: a table of each kind, all of it commented out."""
+"""The part of a fresh config that is about alerts and reports: a table of each kind, all of it commented out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from runlake.cli.tables import blank, is_secret, keys, toml
 from runlake.config import Config
 from runlake.config.alerting import BUILT_IN, Alerts, AnyRule, Maintenance, Owner, Rule, RunRule
 from runlake.config.channels import AnyChannel, Channel
+from runlake.config.reports import Report
 from runlake.config.spans import span_text
 
 _RULES = """\
@@ -44,6 +45,8 @@ _EXAMPLES: Mapping[str, str] = {
     "query": '"SELECT source, error FROM source_health WHERE failures_since_good > 10"',
     "key": '["source"]',
     "lasts": '"4h"',
+    "channels": '["mail"]',
+    "folder": '"reports"',
 }
 """Of keys without a value of their own."""
 
@@ -60,6 +63,7 @@ def alert_tables() -> str:
         *(_channel(model, whole=model is channels[0]) for model in channels),
         f"# {about['owner']}\n{_table('[owner]', Owner, name='data')}",
         f"# {about['maintenance']}\n{_table('[maintenance]', Maintenance, name='database upgrade')}",
+        f"# {about['report']}\n{_table('[report]', Report, name='weekly')}",
     ]
     return "\n".join(parts)
 

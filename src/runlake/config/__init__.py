@@ -14,8 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from runlake.config.alerting import Alerts, AnyRule, Cron, Maintenance, Name, Owner, rules_in_force
 from runlake.config.channels import AnyChannel
-from runlake.config.checking import check_alerting
+from runlake.config.checking import check_alerting, check_reports
 from runlake.config.problems import first_problem, there_is, with_place
+from runlake.config.reports import Report
 from runlake.config.spans import Span
 from runlake.connector import AnyConnector, Settings, connectors
 from runlake.errors import ConfigError
@@ -186,9 +187,13 @@ class Config(BaseModel):
     source: list[Source] = Field(default_factory=list, description="The accounts to poll.")
     alerts: Alerts = Field(default_factory=Alerts, description="What holds for all rules and channels.")
     rule: list[AnyRule] = Field(default_factory=list, description="What to alert on, besides what is built in.")
-    channel: list[AnyChannel] = Field(default_factory=list, description="Where alerts go.")
+    channel: list[AnyChannel] = Field(default_factory=list, description="Where alerts and reports go.")
     owner: list[Owner] = Field(default_factory=list, description="Whose pipelines are whose.")
     maintenance: list[Maintenance] = Field(default_factory=list, description="Times in which nobody is told.")
+    report: list[Report] = Field(
+        default_factory=list,
+        description="Reports of the last whole week, at fixed times: one for each team, of what is theirs.",
+    )
 
     @property
     def rules(self) -> list[AnyRule]:
@@ -223,9 +228,11 @@ def load(path: Path) -> Config:
     try:
         _check_sources(config)
         check_alerting(config)
+        check_reports(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    return config.model_copy(update={"database": path.parent / config.database})
+    reports = [each.model_copy(update={"folder": each.folder and path.parent / each.folder}) for each in config.report]
+    return config.model_copy(update={"database": path.parent / config.database, "report": reports})
 
 
 _NO_SECRETS = ("labels", "statuses", "step_statuses")

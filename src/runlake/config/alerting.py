@@ -252,6 +252,15 @@ class CoverageGap(SourceRule):
     kind: Literal["coverage_gap"]
 
 
+class ReportFailed(Rule):
+    """A report of `[[report]]` could not be made, or somebody did not get it: one episode for each report."""
+
+    for_of_kind = timedelta(minutes=15)
+    without = {"sources": "it is about reports", "pipelines": "it is about reports"}
+
+    kind: Literal["report_failed"]
+
+
 class Sql(Rule):
     """Each row of a query is an alert; it resolves when its row is gone."""
 
@@ -267,7 +276,7 @@ class Sql(Rule):
 
 AnyRunRule = Failed | FailureRate | TooLong | TooShort | Missing | Waiting
 AnySourceRule = SourceUnobservable | NewStatusWord | CoverageGap
-AnyRule = Annotated[AnyRunRule | AnySourceRule | Sql, Field(discriminator="kind")]
+AnyRule = Annotated[AnyRunRule | AnySourceRule | ReportFailed | Sql, Field(discriminator="kind")]
 
 BUILT_IN: tuple[AnyRule, ...] = (
     Failed(kind="failed"),
@@ -277,6 +286,7 @@ BUILT_IN: tuple[AnyRule, ...] = (
     SourceUnobservable(kind="source_unobservable"),
     NewStatusWord(kind="new_status_word"),
     CoverageGap(kind="coverage_gap"),
+    ReportFailed(kind="report_failed"),
 )
 """What is alerted on without a line of config. Each stands until the config has a rule of its kind."""
 

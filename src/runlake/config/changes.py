@@ -7,10 +7,10 @@ from typing import Any
 
 
 def alerting_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Of rules, channels and what holds for them: `rule nightly is new`. Both configs are as `model_dump(mode="json")`
-    has them; one of a runlake that knew no alerts lacks these tables."""
+    """Of rules, channels, reports and what holds for them: `rule nightly is new`. Both configs are as
+    `model_dump(mode="json")` has them; one of a runlake that knew no alerts lacks these tables."""
     changes = []
-    for table in ("rule", "channel"):
+    for table in ("rule", "channel", "report"):
         was = {each["name"]: each for each in before.get(table, [])}
         now = {each["name"]: each for each in after.get(table, [])}
         changes += [f"{table} {name} is gone" for name in was if name not in now]

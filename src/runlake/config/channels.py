@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, HttpUrl
 
@@ -16,6 +16,8 @@ Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za
 
 class Channel(Table):
     """Where alerts go. `kind` says how."""
+
+    takes_reports: ClassVar[bool] = True
 
     name: Name = Field(description="What you call the channel; unique.")
     kind: str = Field(description="How it is reached.")
@@ -57,6 +59,8 @@ class Webhook(Channel):
 class Alertmanager(Channel):
     """Alertmanager's API v2, which groups and routes by itself."""
 
+    takes_reports = False
+
     kind: Literal["alertmanager"]
     url: BaseUrl = Field(description="Its address, without /api.")
     token: Secret | None = Field(default=None, description="A bearer token. Default: none.")
@@ -64,6 +68,8 @@ class Alertmanager(Channel):
 
 class PagerDuty(Channel):
     """PagerDuty's Events API v2."""
+
+    takes_reports = False
 
     kind: Literal["pagerduty"]
     routing_key: Secret = Field(description="The integration key of a service.")

@@ -1,4 +1,4 @@
-"""What rules, channels, owners and maintenances say of each other, of the sources and in SQL."""
+"""What rules, channels, owners, maintenances and reports say of each other, of the sources and in SQL."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ def check_alerting(config: Config) -> None:
         _require_matches(f"channel {channel.name}: rules", "rule", channel.rules, rules)
         _require_matches(f"channel {channel.name}: owners", "owner", channel.owners, sorted(owners))
     _check_sql(config.rule)
+
+
+def check_reports(config: Config) -> None:
+    """Raises ConfigError, without the file's name."""
+    _require_unique("report", [report.name for report in config.report])
+    sources, owners = [source.name for source in config.source], [owner.name for owner in config.owner]
+    known = {channel.name: channel for channel in config.channel}
+    fit = [name for name, channel in known.items() if channel.takes_reports]
+    for report in config.report:
+        where = f"report {report.name}"
+        _require_matches(f"{where}: sources", "source", report.sources, sources)
+        _require_matches(f"{where}: owners", "owner", report.owners, owners)
+        if not report.places(config.channel):
+            raise ConfigError(f"{where}: nobody would get it: write `channels`, a `folder`, or a channel of kind mail")
+        for name in report.channels or ():
+            if name not in known:
+                raise ConfigError(f"{where}: channels: no channel '{name}'; {there_is(name, list(known))}")
+            if name not in fit:
+                kind = known[name].kind
+                raise ConfigError(
+                    f"{where}: channels: '{name}' is of kind {kind}, which takes alerts only; of those that take "
+                    f"reports {there_is(name, fit)}"
+                )
 
 
 def _require_unique(what: str, names: Sequence[str], built_in: Sequence[str] = ()) -> None:

@@ -28,7 +28,7 @@ def there_is(word: str, known: Sequence[str]) -> str:
 
 def with_place(error: tomllib.TOMLDecodeError, text: str) -> str:
     message = str(error)
-    if twice := re.search(r"\('(source|rule|channel|owner|maintenance)',\)", message):
+    if twice := re.search(r"\('(source|rule|channel|owner|maintenance|report)',\)", message):
         name, place = twice[1], message[message.rfind("(") :]
         message = f"Several [{name}] tables: write [[{name}]], in double brackets {place}"
     if "at end of document" in message:

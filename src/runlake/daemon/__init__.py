@@ -26,6 +26,7 @@ from runlake.daemon.cadence import SOON
 from runlake.daemon.chores import Chores
 from runlake.daemon.notify import notify
 from runlake.daemon.polling import Polled, Shared
+from runlake.daemon.reporting import Reporting
 from runlake.errors import ConfigError, StoreError
 from runlake.secret import expiries
 from runlake.store import Store, Sync
@@ -75,6 +76,7 @@ class Daemon:
         self.network = network or Network()
         self.chores = Chores(self)
         self.alerting = Alerting(self)
+        self.reporting = Reporting(self)
         self.shared = Shared(store, self.network, now, self._committed)
         self.sources: dict[str, Polled] = {}
         self.started_at = now()
@@ -100,6 +102,7 @@ class Daemon:
             self._poll(Polled(source, self.shared, failures=failures, last_at=last_at))
         self.chores.begin()
         self.alerting.begin()
+        self.reporting.begin()
         self._clocks = (time.time(), time.monotonic())
         self._beat()
         notify("READY=1")
@@ -169,6 +172,7 @@ class Daemon:
         changes += of_alerting
         self.chores.begin()
         self.alerting.begin()
+        self.reporting.begin()
         log.info("config.reloaded", changes=changes)
         return changes
 
@@ -350,6 +354,7 @@ class Daemon:
         self.chores.begin()
         self.unplan("alerts")
         self.alerting.begin()
+        self.reporting.begin()
         self.scheduler.wakeup()
 
     # -- what others may ask

@@ -26,6 +26,7 @@ from runlake.store.copies import Restored, restore
 from runlake.store.database import connect, published_path, require_space, require_there, transaction, translated
 from runlake.store.place import Identity, identity, is_same, network_filesystem, require_same
 from runlake.store.published import open_published
+from runlake.store.reports import ReportBooks
 from runlake.store.retention import BOOKS_KEPT, Pruned
 from runlake.store.writer import Batch, Written
 
@@ -241,6 +242,10 @@ class Store:
     async def alerting(self, work: Callable[[AlertBooks], T]) -> T:
         """Does alerting's work in one transaction."""
         return await self._transaction(lambda con: work(AlertBooks(con)))
+
+    async def reports(self, work: Callable[[ReportBooks], T]) -> T:
+        """Does the books of reports in one transaction."""
+        return await self._transaction(lambda con: work(ReportBooks(con)))
 
     async def publish(self, as_of: datetime) -> published.Published:
         """Swaps in a fresh copy for readers; tells what that took."""

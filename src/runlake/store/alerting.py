@@ -23,6 +23,7 @@ from runlake.store.episodes import (
 from runlake.store.given import given, insert
 from runlake.store.outbox import Outbox
 from runlake.store.past import Past
+from runlake.store.reports import ReportBooks, Sending
 from runlake.store.seen import MOST_RUNS, WINDOW, Key, SeenPipeline, SeenRun, of_pipelines
 from runlake.store.seen_sources import Gap, SeenSource, UnknownWord
 from runlake.store.stories import Story, stories
@@ -84,6 +85,10 @@ class AlertBooks(Outbox):
         needed.
         """
         return seen.pipelines(self._con, known, keys, now, conditions=conditions, labels=labels)
+
+    def last_reports(self) -> list[Sending]:
+        """Of each report that is made by itself, what became of the last."""
+        return ReportBooks(self._con).last()
 
     def past(self, start: datetime) -> Past:
         """What there was to be seen from then on."""

@@ -216,6 +216,7 @@ VIEWS = (
     "notifications",
     "alert_rules",
     "silences",
+    "reports",
     "published",
 )
 

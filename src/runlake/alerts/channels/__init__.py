@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 from runlake.alerts.channels import alertmanager, apprise, mail, pagerduty, webhook
-from runlake.alerts.letter import letter
+from runlake.alerts.letter import Letter, letter
 from runlake.alerts.message import Event, Message
 from runlake.alerts.render import data, text
 from runlake.config.channels import Alertmanager, AnyChannel, Apprise, Mail, PagerDuty, Webhook
@@ -13,19 +17,38 @@ from runlake.errors import ConfigError, DeliveryError
 async def send(channel: AnyChannel, message: Message) -> None:
     """Returns once the channel has taken it. Whatever it tells one message from another by stays the same however often
     the same message is sent. Raises DeliveryError, without a secret or an address in its text."""
-    try:
+    match channel:
+        case Alertmanager():
+            with _retried():
+                await alertmanager.send(channel, message)
+        case PagerDuty():
+            with _retried():
+                await pagerduty.send(channel, message)
+        case _:
+            await convey(channel, letter(message), data(message) | {"text": text(message)})
+
+
+async def convey(channel: AnyChannel, letter: Letter, data: Mapping[str, Any]) -> None:
+    """The same of what may be about no alert: to people as a letter, to programs as data. Those that take nothing but
+    alerts (`takes_reports`) raise TypeError."""
+    with _retried():
         match channel:
             case Apprise():
-                await apprise.send(channel, letter(message))
+                await apprise.send(channel, letter)
             case Mail():
-                await mail.send(channel, letter(message))
+                await mail.send(channel, letter)
             case Webhook():
-                await webhook.send(channel, message.message_id, data(message) | {"text": text(message)})
-            case Alertmanager():
-                await alertmanager.send(channel, message)
-            case PagerDuty():
-                await pagerduty.send(channel, message)
-    except ConfigError as error:  # of a secret, which may be there the next time
+                await webhook.send(channel, letter.message_id, data)
+            case _:
+                raise TypeError(f"{channel.kind} takes nothing but alerts")
+
+
+@contextmanager
+def _retried() -> Iterator[None]:
+    """A secret that is not there may be the next time."""
+    try:
+        yield
+    except ConfigError as error:
         raise DeliveryError(str(error), again=True) from None
 
 

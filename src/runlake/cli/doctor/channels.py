@@ -1,16 +1,21 @@
-"""Each channel: whether what it needs to be reached is there, and whether it took what it was sent last. None is sent
-anything."""
+"""Each channel: whether what it needs to be reached is there, and whether it took what it was sent last; and each
+report: whether all have the last one. Nothing is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from runlake.alerts.channels import problem as unreachable
+from runlake.alerts.kinds import reports
+from runlake.alerts.verdict import Verdict
 from runlake.cli import show
 from runlake.cli.doctor.finding import Finding, problem
 from runlake.cli.doctor.sources import exposed
 from runlake.cli.running import Running
+from runlake.config.alerting import ReportFailed
 from runlake.config.channels import AnyChannel
+from runlake.config.reports import Report
 from runlake.secret import secrets_of
 from runlake.store.query import Reader
 
@@ -32,3 +37,14 @@ def in_the_ledger(channels: Sequence[AnyChannel], reader: Reader) -> Iterator[Fi
         if name in known:
             text = f"no message has arrived since {show.local(since, seconds=False)} {show.zone()}: {error}"
             yield problem(f"channel {name}", text, f"runlake alerts test-channel {name}")
+
+
+def of_reports(configured: Sequence[Report], reader: Reader, now: datetime) -> Iterator[Finding]:
+    if not configured or not reader.read("FROM duckdb_views() WHERE view_name = 'reports'"):
+        return  # nor can an older runlake, whose copy this is, have made any
+    last = reader.alerting().last_reports()
+    for report in configured:
+        sendings = [each for each in last if each.report == report.name]
+        found = reports.judge(ReportFailed(kind="report_failed"), report.name, sendings, now)
+        if found.verdict is Verdict.FIRING:
+            yield problem(f"report {report.name}", found.why, "it is tried again for a day: runlake sql 'FROM reports'")

@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`about` is `ledger`, `daemon`, `published copy`, `clock`, `channel NAME`, or a source's name."""
+    """`about` is `ledger`, `daemon`, `published copy`, `clock`, `channel NAME`, `report NAME`, or a source's name."""
 
     severity: Severity
     about: str

@@ -10,8 +10,8 @@ LEFT JOIN (SELECT alert_id, min(delivered_at) AS told_at, list(DISTINCT channel 
 COMMENT ON VIEW alerts IS 'What fires, what fired, and who was told? One row for each episode of a rule and what it is about; those that were well again before they fired are kept for 30 days.';
 COMMENT ON COLUMN alerts.alert_id IS 'Of this episode.';
 COMMENT ON COLUMN alerts.rule IS 'The name of the rule that found it.';
-COMMENT ON COLUMN alerts.kind IS 'What that rule looks for: failed, failure_rate, too_long, too_short, missing, waiting, source_unobservable, new_status_word, coverage_gap or sql.';
-COMMENT ON COLUMN alerts.key IS 'What it is about: source/pipeline_id, a source, or the key columns of a query. Of a rule and key, one episode at most is not resolved.';
+COMMENT ON COLUMN alerts.kind IS 'What that rule looks for: failed, failure_rate, too_long, too_short, missing, waiting, source_unobservable, new_status_word, coverage_gap, report_failed or sql.';
+COMMENT ON COLUMN alerts.key IS 'What it is about: source/pipeline_id, a source, a report, or the key columns of a query. Of a rule and key, one episode at most is not resolved.';
 COMMENT ON COLUMN alerts.state IS 'pending (found, but not for long enough to be told), firing or resolved.';
 COMMENT ON COLUMN alerts.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN alerts.owner IS 'Whose it is, as the rule or [[owner]] says.';
