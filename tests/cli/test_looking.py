@@ -163,7 +163,7 @@ def test_a_slip_is_one_line(ask: Command, arguments: list[str], told: str) -> No
 
 def test_without_a_published_copy_it_is_said_what_makes_one(ledger: Path, project: Path, runlake: Command) -> None:
     (project / "runlake.toml").write_text(ledger.read_text())
-    for command in (["runs"], ["pipelines"], ["export", "--output", "out"]):
+    for command in (["runs"], ["pipelines"], ["top"], ["export", "--output", "out"]):
         done = runlake(*command)
         assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
         assert "`runlake sync` makes one" in done.err

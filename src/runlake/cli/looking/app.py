@@ -125,3 +125,23 @@ def export(
 
     wanted = exporting.Wanted(what, source or [], *between(since, until, UTC))
     exporting.export(ctx.obj.load(), wanted, output, csv=format_ is ExportFormat.CSV)
+
+
+@looking_app.command()
+def top(
+    ctx: typer.Context,
+    every: Annotated[str, typer.Option("--every", metavar="SPAN", help="How often to look for what is new.")] = "2s",
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+) -> None:
+    """Watch what runs, waits and fails now, at all vendors.
+
+    What is shown is the published copy, read again whenever there is a new one; its age is beside it. q or Ctrl-C ends
+    it. Where there is no terminal to draw on, it is shown once.
+
+    \b
+    Example: runlake top
+    """
+    from runlake.cli.looking import top as watching
+    from runlake.cli.looking.asked import ago
+
+    watching.top(ctx.obj.load().database, ago("--every", every), once=once)
