@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -150,7 +152,9 @@ def test_a_page_runs_nothing_and_fetches_nothing(whole: dict[Format, str]) -> No
     assert not [name for name in named if name.startswith("on")]
     assert not re.search(r"url\((?!#)|@import", whole[Format.HTML])
     policies = [meta["content"] for meta in found.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"]
+    [style] = re.findall(r"<style>(.*?)</style>", whole[Format.HTML], re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policies == [f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"]
     head = whole[Format.HTML].split("<style>", maxsplit=1)[0]
     assert "Content-Security-Policy" in head, "before anything that it governs"
 
