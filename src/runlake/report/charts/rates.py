@@ -76,7 +76,7 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
     return chart(
         "rates",
         f"Success rate by source over {len(weeks)} {name}",
-        _alt(lines, period),
+        _alt(lines, weeks, period),
         marks,
         height=height,
         margins=Margins(_MARGINS.top, _MARGINS.right, bottom, _MARGINS.left),
@@ -145,16 +145,22 @@ def _last(
     return [texts(now, fontWeight="bold"), notes(before)]
 
 
-def _alt(lines: Mapping[str, Sequence[Found]], period: Period) -> str:
-    last = {source: rows[-1] for source, rows in lines.items()}
-    by_rate = sorted(last, key=lambda source: (last[source]["success_rate"], source))
-    ends = [
-        f"{fit(source, 60)} {Wording(period).shown(last[source]['success_rate'], Kind.SHARE)}"
-        for source in (by_rate[0], by_rate[-1])
+def _alt(lines: Mapping[str, Sequence[Found]], weeks: Sequence[date], period: Period) -> str:
+    """Of the last week: the lowest and the highest, and who has none."""
+    now = {source: rows[-1]["success_rate"] for source, rows in lines.items() if rows[-1]["week"] == weeks[-1]}
+    shown = Wording(period).shown
+    by_rate = [
+        f"{fit(source, 60)} {shown(now[source], Kind.SHARE)}"
+        for source in sorted(now, key=lambda each: (now[each], each))
     ]
-    if len(by_rate) == 1:
-        return f"{ends[0]} in the last week that had runs."
-    return (
-        f"Of {some(len(lines), 'source')}, {ends[0]} is the lowest and {ends[1]} the highest, each in the last week in "
-        "which it had runs that succeeded or failed."
-    )
+    if len(by_rate) > 1:
+        said = (
+            f"{period.name}: {by_rate[0]} is the lowest of {some(len(by_rate), 'source')}, {by_rate[-1]} the highest."
+        )
+    else:
+        said = f"{period.name}: {by_rate[0]}." if by_rate else f"{period.name}: no run succeeded or failed."
+    none = sorted(set(lines) - set(now))
+    if by_rate and none:
+        more = f" and {some(len(none) - 1, 'other')}" if len(none) > 1 else ""
+        said += f" {fit(none[0], 60)}{more} had no run that succeeded or failed."
+    return said

@@ -27,7 +27,7 @@ COLOURS: Mapping[str, tuple[str, str]] = {
     "line": ("#d5dae0", "#3d444d"),
     "faint": ("#eef0f3", "#262b31"),
     "ground": ("#ffffff", "#16191d"),
-    "pass": ("#8fc1de", "#2f6d94"),
+    "pass": ("#79b5d9", "#35779f"),
     "fail": ("#c64a00", "#ff8f4d"),
     "neutral": ("#9aa3ad", "#6f7883"),
     "open": ("#6f4fa0", "#b79cf0"),
