@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from runlake.cli.looking.layout import Column, Line, lay_out
 from runlake.cli.looking.pipelines import success
 
 from .conftest import Command, Done
@@ -146,7 +147,7 @@ def test_nothing_found_is_said(ask: Command) -> None:
     ("arguments", "told"),
     [
         (["--failed", "--open"], "write --failed, --open or --status, not several of them"),
-        (["--status", "broken"], "no status 'broken'; there are queued, running"),
+        (["--status", "broken"], "invalid value for '--status'"),
         (["--source", "elt"], "no source 'elt'; there is etl"),
         (["--since", "yesterday"], "--since yesterday: write how long ago, such as 24h"),
         (["--since", "2026-13-40"], "--since 2026-13-40: write how long ago"),
@@ -172,6 +173,16 @@ def test_without_a_published_copy_it_is_said_what_makes_one(ledger: Path, projec
 def test_an_empty_ledger_has_no_run(project: Path, runlake: Command) -> None:
     publish_ledger(project, [])
     assert runlake("runs").out == "no run\n"
+
+
+def test_text_of_any_width_stays_in_its_column() -> None:
+    columns = [Column("pipeline", least=6), Column("run", least=4, goes=1), Column("empty", goes=2)]
+    lines = [Line(["日次の売上集計", "run-1", ""], below="表が見つかりません " * 9), Line(["\x1b[2Jp", "run-\n2", ""])]
+    for width in (8, 12, 20, 60):
+        shown = lay_out(columns, lines, width)
+        assert max(line.cell_len for line in shown) <= width
+        assert [line.plain.split()[0] for line in shown if line.plain[0] != " "][2] == "p"
+    assert lay_out(columns, lines, 60)[0].plain == "pipeline        run"
 
 
 # --- pipelines -------------------------------------------------------------------------------------------------------

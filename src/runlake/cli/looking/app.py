@@ -12,6 +12,7 @@ import typer
 
 from runlake.cli.arguments import Shape, source_names
 from runlake.cli.show import Format
+from runlake.model import RunStatus
 
 looking_app = typer.Typer(rich_markup_mode=None)
 
@@ -35,7 +36,7 @@ def runs(
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed or timed out.")] = False,
     is_open: Annotated[bool, typer.Option("--open", help="Only those that are not over.")] = False,
     status: Annotated[
-        list[str] | None, typer.Option("--status", metavar="STATUS", help="Only those of this unified status.")
+        list[RunStatus] | None, typer.Option("--status", metavar="STATUS", help="Only those of this unified status.")
     ] = None,
     source: OfSources = None,
     pipeline: OfPipelines = None,

@@ -16,6 +16,8 @@ from runlake.model import RunStatus
 from runlake.report.scope import Scope
 from runlake.store.query import Freshness, Reader
 
+OLDER = "an older runlake made the published copy; restart its daemon, or run: runlake sync"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -93,4 +95,4 @@ def require_sources(patterns: Sequence[str], config: Config, fresh: Freshness) -
 def require_metrics(reader: Reader, macro: str) -> None:
     """Raises StoreError where the copy is of a runlake that had no such macro."""
     if not reader.read("FROM duckdb_functions() WHERE function_name = $macro LIMIT 1", macro=macro):
-        raise StoreError("an older runlake made the published copy; restart its daemon, or run: runlake sync")
+        raise StoreError(OLDER)

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from runlake.cli import show
-from runlake.cli.looking.asked import require_sources
+from runlake.cli.looking.asked import OLDER, require_sources
 from runlake.cli.looking.folder import Folder
 from runlake.cli.reading import as_of, written
 from runlake.config import Config
 from runlake.config.problems import there_is
-from runlake.errors import ConfigError
+from runlake.errors import ConfigError, StoreError
 from runlake.formats import instant, some
 from runlake.report.scope import like
 from runlake.store.database import VIEWS, quoted
@@ -57,6 +57,8 @@ def export(config: Config, wanted: Wanted, output: Path, *, csv: bool) -> None:
         fresh = reader.freshness()
         require_sources(wanted.sources, config, fresh)
         columns = next(reader.batches(f"SELECT * FROM {wanted.what} LIMIT 0")).schema  # noqa: S608
+        if BY_MONTH.get(wanted.what, columns.names[0]) not in columns.names:
+            raise StoreError(OLDER)
         if wanted.sources and "source" not in columns.names:
             raise ConfigError(f"{wanted.what} is of no source: leave out --source")
         if csv:
