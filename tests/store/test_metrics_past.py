@@ -13,8 +13,9 @@ import duckdb
 import pytest
 
 from runlake.model import Run, RunStatus, StatusTable, Step, run_key
-from runlake.store import Batch, Books, Store, Sync, database
+from runlake.store import Batch, Books, Store, Sync, database, open_published
 from runlake.store.database import connect
+from runlake.store.published import publish
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -178,3 +179,28 @@ def test_the_gaps_of_an_older_ledger_are_found_in_its_syncs(tmp_path: Path, monk
     with connect(path) as con:
         gaps = con.execute("FROM gaps ORDER BY ALL").fetchall()
     assert gaps == [("s", T0 + HOUR, T0 + 7 * HOUR), ("s", T0 + 5 * HOUR, T0 + 9 * HOUR)]
+
+
+@pytest.mark.parametrize("shape, split_above", [("whole", 1 << 30), ("split", 0)])
+def test_the_published_copy_answers_as_the_ledger_does(
+    con: duckdb.DuckDBPyConnection, shape: str, split_above: int
+) -> None:
+    [(file,)] = con.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'lake'").fetchall()
+    assert publish(con, Path(file), T0 + 99 * DAY, split_above=split_above).shape == shape
+    with open_published(Path(file)) as copy:
+        for query in (
+            "FROM runs_at($at) WHERE created_at >= '2026-03-02'",
+            "WITH known AS (FROM runs_at($at)) FROM pipeline_stats('2026-03-02', '2026-03-03', among := 'known')",
+            "FROM failed_steps_at($at) ORDER BY ALL",
+            "FROM source_coverage('2026-03-02', '2026-03-03', known_at := $at)",
+        ):
+            found = at(copy, query, 8.5)
+            assert found and found == at(con, query, 8.5)
+
+
+async def test_of_replaced_steps_goes_what_was_replaced_before_a_date(tmp_path: Path) -> None:
+    await _fill(tmp_path / "ledger.duckdb")
+    async with Store(tmp_path / "ledger.duckdb") as store:
+        assert (await store.prune(snapshots_before=T0 + 8 * HOUR)).steps == 1
+    with connect(tmp_path / "ledger.duckdb") as con:
+        assert at(con, "SELECT name FROM failed_steps_at($at) ORDER BY ALL", 8.5) == [("1",)]
