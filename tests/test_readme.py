@@ -1,19 +1,25 @@
-"""The README is executed: its `console` blocks give what they show, its `sql` blocks give rows, its `toml` blocks load.
+"""The README and the cookbook are executed: `console` blocks and recipes give what they show, `sql` blocks give rows,
+`toml` blocks load.
 
 The ledger that they are asked of is made here, from simulated vendors at a fixed time. `python tests/test_readme.py`
-writes what the commands answer now into the README, to be read and committed.
+writes what is answered now into both, to be read and committed.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import io
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from runlake.cli import main
 from runlake.config import Source, load
 from runlake.connector import connectors
 from runlake.emulator import Clock, Emulator, serve
@@ -29,9 +36,12 @@ from runlake.sync import sync
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+NOTEBOOK = ROOT / "docs" / "analysis.ipynb"
+COOKBOOK = ROOT / "docs" / "sql-cookbook.md"
 DOCS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
+RECIPE = re.compile(r"^(### (\d+)\. .*?^```sql\n(.*?)^```\n\n)(?:```text\n(.*?)^```\n\n)?", re.MULTILINE | re.DOTALL)
 SECRETS = ("api_key", "token", "password")
 
 
@@ -120,8 +130,63 @@ def test_a_command_answers_what_is_shown(block: str, folder: Path) -> None:
         assert answer(command, folder) == shown
 
 
+def told(query: str, folder: Path) -> str:
+    """What `runlake sql` prints."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["-c", str(folder / "runlake.toml"), "sql", query])
+    assert ended.value.code == 0, err.getvalue()
+    return out.getvalue()
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        pytest.param(query, shown, id=f"question {number}")
+        for _, number, query, shown in RECIPE.findall(COOKBOOK.read_text(encoding="utf-8"))
+    ],
+)
+def test_a_question_has_the_answer_that_is_shown(query: str, shown: str, folder: Path) -> None:
+    assert told(query, folder) == shown
+    assert shown.count("\n") > 1, "there is nothing in the answer"
+
+
+def test_there_are_thirty_questions() -> None:
+    numbers = [number for _, number, *_ in RECIPE.findall(COOKBOOK.read_text(encoding="utf-8"))]
+    assert numbers == [str(number) for number in range(1, 31)]
+
+
+def test_the_notebook_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            # What a notebook shows is the value of a cell's last line.
+            *lines, last = ast.parse("".join(cell["source"])).body
+            exec(compile(ast.Module(lines, []), NOTEBOOK.name, "exec"), names)
+            assert isinstance(last, ast.Expr), "a cell shows something"
+            shown = eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), names)
+            assert shown is None or "0 rows" not in str(shown)
+    chart = names["alt"].Chart(names["days"]).mark_line().to_dict()
+    assert len(next(iter(chart["datasets"].values()))) > 7
+
+
 # Those about alerts are asked where there are some: test_docs_alerting.py.
-@pytest.mark.parametrize("block", blocks("sql", [page for page in DOCS if page.name != "alerting.md"]))
+@pytest.mark.parametrize(
+    "block", blocks("sql", [page for page in DOCS if page.name not in ("alerting.md", COOKBOOK.name)])
+)
 def test_a_query_gives_rows(block: str, folder: Path) -> None:
     con = duckdb.connect(str(published_path(folder / "runlake.duckdb")), read_only=True)
     rows = con.execute(block).fetchall()
@@ -157,3 +222,11 @@ if __name__ == "__main__":
             return f"```console\n{shown}```"
 
         README.write_text(BLOCK.sub(fresh, README.read_text(encoding="utf-8")), encoding="utf-8")
+        os.environ |= {"TZ": "UTC"}
+        time.tzset()
+
+        def told_now(match: re.Match[str]) -> str:
+            return f"{match[1]}```text\n{told(match[3], Path(made))}```\n\n"
+
+        # The end of the page is no line: what follows the last answer is text.
+        COOKBOOK.write_text(RECIPE.sub(told_now, COOKBOOK.read_text(encoding="utf-8")), encoding="utf-8")
