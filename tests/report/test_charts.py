@@ -246,6 +246,13 @@ def test_a_source_that_was_missing_all_week_has_no_rate_now() -> None:
     assert "A band is 80 % to 100 %." in said
 
 
+def test_a_rate_is_not_said_of_a_day_where_it_is_of_a_week() -> None:
+    day = dataclasses.replace(WEEK, first=WEEK.end - timedelta(days=1))
+    chart = rates.draw([*weeks("a", *[0.9] * 12)], day)
+    assert chart is not None
+    assert chart.alt == "7 days from 16 Nov: a 90.0 %."
+
+
 def test_of_many_sources_those_with_most_failures_are_shown() -> None:
     found = [row for number in range(30) for row in weeks(f"s{number:02}", *[1 - number / 100] * 12)]
     chart = rates.draw(found, WEEK)

@@ -66,7 +66,13 @@ def draw(found: Sequence[Found], seen: Mapping[str, datetime | None], period: Pe
         boxes([(0, n * _STEP + 8.5, _MARGINS.width, n * _STEP + 9.5, colour("faint")) for n in range(len(keys))]),
         boxes([*cells, *unseen]),
         labels([fit(names[key]) for key in keys], _STEP, _MARGINS.left),
-        notes([(columns[day], height + 13, date_of(day, period)) for day in columns if day.isoweekday() == 1]),
+        notes(
+            [
+                (x, height + 13, date_of(day, period))
+                for day, x in columns.items()
+                if day.isoweekday() == 1 and x < _MARGINS.width - 40
+            ]
+        ),
         *_legend(bool(unseen)),
     ]
     count = found[0]["pipelines"]

@@ -148,17 +148,17 @@ def _last(
 def _alt(lines: Mapping[str, Sequence[Found]], weeks: Sequence[date], period: Period) -> str:
     """Of the last week: the lowest and the highest, and who has none."""
     now = {source: rows[-1]["success_rate"] for source, rows in lines.items() if rows[-1]["week"] == weeks[-1]}
+    # A period of a few days is not what the last point is of.
+    when = period.name if period.days == _step(period) else f"{_step(period)} days from {date_of(weeks[-1], period)}"
     shown = Wording(period).shown
     by_rate = [
         f"{fit(source, 60)} {shown(now[source], Kind.SHARE)}"
         for source in sorted(now, key=lambda each: (now[each], each))
     ]
     if len(by_rate) > 1:
-        said = (
-            f"{period.name}: {by_rate[0]} is the lowest of {some(len(by_rate), 'source')}, {by_rate[-1]} the highest."
-        )
+        said = f"{when}: {by_rate[0]} is the lowest of {some(len(by_rate), 'source')}, {by_rate[-1]} the highest."
     else:
-        said = f"{period.name}: {by_rate[0]}." if by_rate else f"{period.name}: no run succeeded or failed."
+        said = f"{when}: {by_rate[0]}." if by_rate else f"{when}: no run succeeded or failed."
     none = sorted(set(lines) - set(now))
     if by_rate and none:
         more = f" and {some(len(none) - 1, 'other')}" if len(none) > 1 else ""
