@@ -70,6 +70,8 @@ def test_a_streak_of_failures_lasts_from_the_end_of_its_first_to_the_end_of_the_
         ("p/before", "failed", "07-05 23:00", {"finished_at": "07-05 23:10"}),
         ("p/1", "failed", "07-06 01:00", {"finished_at": "07-06 01:10", "pipeline_name": "Pay"}),
         ("p/2", "cancelled", "07-06 01:30", {}),
+        ("other/1", "failed", "07-06 01:40", {}),
+        ("other/2", "succeeded", "07-06 01:50", {}),
         ("p/3", "timed_out", "07-06 02:00", {"finished_at": "07-06 02:05"}),
         ("p/4", "running", "07-06 02:30", {}),
         ("p/5", "unknown", "07-06 02:40", {}),
@@ -91,6 +93,7 @@ def test_a_streak_of_failures_lasts_from_the_end_of_its_first_to_the_end_of_the_
     )
     assert found == [
         ("Pay", 2, at("07-06 01:10"), at("07-06 03:30"), 140 * 60_000, "u:1/1"),
+        ("other", 1, at("07-06 01:40"), at("07-06 01:50"), 10 * 60_000, "u:1/1"),
         ("p", 1, at("07-12 23:00"), None, None, "u:10/1"),
     ]
 
@@ -112,6 +115,9 @@ def test_runs_created_at_one_instant_are_taken_by_attempt_and_run_id(con: duckdb
 
 def test_flaky_is_what_passes_again_without_a_change_of_version(con: duckdb.DuckDBPyConnection) -> None:
     for place, status, created, version in (
+        ("again/a/1", "failed", "07-06 01:00", None),
+        ("again/a/2", "succeeded", "07-06 02:00", None),
+        ("again/a/3", "failed", "07-06 03:00", None),
         ("attempts/a/1", "failed", "07-06 01:00", None),
         ("attempts/a/2", "timed_out", "07-06 02:00", None),
         ("attempts/a/3", "succeeded", "07-06 03:00", None),
@@ -140,6 +146,7 @@ def test_flaky_is_what_passes_again_without_a_change_of_version(con: duckdb.Duck
     add(con, "flaky", "vanished/a/2", "succeeded", "07-06 02:00", vanished_at="07-07 00:00")
     passed = "(SELECT run_url FROM runs r WHERE r.run_key = passed_run_key)"
     assert ask(con, "flaky", f"pipeline_id, how, url, {passed}, version", f"flaky_runs({WEEK})") == [
+        ("again", "attempt", "u:a/1", "u:a/2", None),
         ("attempts", "attempt", "u:a/1", "u:a/3", None),
         ("attempts", "attempt", "u:a/2", "u:a/3", None),
         ("changed", "attempt", "u:b/1", "u:b/2", "1"),
