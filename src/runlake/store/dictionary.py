@@ -32,6 +32,8 @@ class Metric:
     columns: list[tuple[str, str, str]]
     explained: Mapping[str, str]
     """What its own file says of columns."""
+    shows_runs: bool
+    """Its columns begin with all those of the view `runs`."""
 
 
 def dictionary() -> str:
@@ -62,8 +64,11 @@ def metrics_page() -> str:
     for metric in found:
         calls = "\n".join(metric.calls)
         parts.append(f"\n## {metric.name}\n\n{metric.comment}\n\n```text\n{calls}\n```\n\n")
-        if metric.columns:
-            parts += [*_table(metric.columns), "\n"]
+        own = [column for column in metric.columns if not metric.shows_runs or column[0] in metric.explained]
+        if metric.shows_runs:
+            parts.append(f"The columns of [runs](data-dictionary.md#runs){', and:' if own else '.'}\n\n")
+        if own:
+            parts += [*_table(own), "\n"]
         parts.append(f"```sql\n{metric.example}\n```\n")
     return "".join(parts)
 
@@ -74,7 +79,7 @@ def metrics(con: duckdb.DuckDBPyConnection) -> list[Metric]:
     meanings = dict(
         con.execute(
             "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = 'runs' "
-            "AND schema_name = 'main'"
+            "AND schema_name = 'main' ORDER BY column_index"
         ).fetchall()
     )
     earlier: dict[str, str] = {}
@@ -96,7 +101,8 @@ def metrics(con: duckdb.DuckDBPyConnection) -> list[Metric]:
             columns = [(column, kind, known.get(column, "")) for column, kind, *_ in described]
         earlier.update(explained)
         calls = [f"{name}({call})" for call in re.findall(rf"^(?:CREATE.* {name})?\((.*)\) AS\b", text, re.MULTILINE)]
-        found.append(Metric(name, calls, comment, example, columns, explained))
+        shows_runs = [*meanings] == [column for column, *_ in columns[: len(meanings)]]
+        found.append(Metric(name, calls, comment, example, columns, explained, shows_runs))
     return found
 
 

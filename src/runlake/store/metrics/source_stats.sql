@@ -1,7 +1,7 @@
 -- The figures of a source and those of a pipeline are the same aggregates.
 CREATE OR REPLACE MACRO run_figures(since, until, by_pipeline, among) AS TABLE
 SELECT source, vendor, CASE WHEN by_pipeline THEN pipeline_id END AS pipeline_id,
-       arg_max({pipeline: pipeline, status: status, created_at: created_at, url: run_url}, (created_at, run_id)) AS newest,
+       arg_max({pipeline: pipeline, status: status, created_at: created_at, url: run_url}, (created_at, run_id, pipeline_id)) AS newest,
        count(*) AS runs, count(*) FILTER (outcome = 'success') AS success,
        count(*) FILTER (outcome = 'failure') AS failure, count(*) FILTER (outcome = 'neutral') AS neutral,
        count(*) FILTER (outcome IS NULL AND status <> 'unknown') AS open, count(*) FILTER (status = 'unknown') AS unknown,
@@ -23,7 +23,7 @@ FROM runs_between(since, until, among := among) GROUP BY 1, 2, 3;
 -- p95_queued_ms: Their 95th percentile.
 -- reruns: Attempts beyond the first of each run in the period.
 -- wasted_ms: Milliseconds of work that came to nothing: the durations of attempts that failed, were cancelled or were followed by another; each once.
--- last_status: The status of the run that was created last.
+-- last_status: The status of the run that was created last; of several at one instant, of that with the greatest run_id.
 -- last_run_at: When that was created.
 -- last_url: Where to look at it in the vendor's pages.
 CREATE OR REPLACE MACRO source_stats(since, until, among := 'runs') AS TABLE
