@@ -2,6 +2,7 @@
 
 `python -m benchmarks store`: what a commit costs on a large ledger. `python -m benchmarks publish`: what a copy of it
 for readers costs. `python -m benchmarks alerts`: 1,000 rules and 10,000 pipelines, on a ledger and on a tenth of it.
+`python -m benchmarks report`: the weekly report of so many runs in its twelve weeks.
 Sizes are flags; nothing here judges a time.
 `python -m benchmarks day|soak|readers|idle`: of the daemon; `--help` after the word tells its flags.
 """
@@ -128,11 +129,9 @@ def main() -> int:
         command = [sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]
         return subprocess.run(command, check=False).returncode
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["sync", "store", "publish", "alerts"], default="sync")
+    parser.add_argument("what", nargs="?", choices=["sync", "store", "publish", "alerts", "report"], default="sync")
     parser.add_argument("--runs", type=int, default=100_000, help="runs that the vendor has")
-    parser.add_argument(
-        "--stored", type=int, default=1_000_000, help="runs stored for (e), `store`, `publish` and `alerts`"
-    )
+    parser.add_argument("--stored", type=int, default=1_000_000, help="runs stored for (e) and all other words")
     parser.add_argument("--page-size", type=int, default=200, help="runs a page; the connector's default")
     parser.add_argument("--repeat", type=int, default=1, help="how often; medians are shown")
     parser.add_argument("--format", choices=["table", "json"], default="table")
@@ -152,6 +151,10 @@ def main() -> int:
         if chosen.what == "alerts":
             figures = run("alerts", chosen.stored, folder)
             print(json.dumps(figures, indent=1) if chosen.format == "json" else table.alerts(figures))
+            return 0
+        if chosen.what == "report":
+            figures = run("report", chosen.stored, folder)
+            print(json.dumps(figures, indent=1) if chosen.format == "json" else table.report(figures))
             return 0
         with vendor(chosen.runs) as port:
             benchmark = Benchmark(port, chosen.runs, chosen.stored, chosen.page_size, Path(folder))

@@ -84,6 +84,17 @@ def alerts(figures: Figures) -> str:
     return f"{figures['rules']:,} rules\n\n{aligned(rows)}"
 
 
+def report(figures: Figures) -> str:
+    """What `python -m benchmarks report` found: medians, and each part as a multiple of the plain copy."""
+    ms = figures["ms"]
+    plain = next(iter(ms.values()))
+    rows = [["", "wall ms", "of the copy", "CPU ms", "of the copy"]]
+    for part, took in ms.items():
+        pairs = [(f"{took[kind]:,.0f}", f"{took[kind] / plain[kind]:.2f}") for kind in ("wall", "cpu")]
+        rows.append([part, *pairs[0], *pairs[1]])
+    return f"{figures['runs']:,} runs, a page of {figures['page_bytes'] / 1000:,.0f} kB\n\n{aligned(rows)}"
+
+
 def aligned(rows: list[list[str]]) -> str:
     """The first column to the left, all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
