@@ -118,6 +118,7 @@ def test_flaky_is_what_passes_again_without_a_change_of_version(con: duckdb.Duck
         ("again/a/1", "failed", "07-06 01:00", None),
         ("again/a/2", "succeeded", "07-06 02:00", None),
         ("again/a/3", "failed", "07-06 03:00", None),
+        ("again/a/4", "succeeded", "07-06 04:00", None),
         ("attempts/a/1", "failed", "07-06 01:00", None),
         ("attempts/a/2", "timed_out", "07-06 02:00", None),
         ("attempts/a/3", "succeeded", "07-06 03:00", None),
@@ -147,6 +148,7 @@ def test_flaky_is_what_passes_again_without_a_change_of_version(con: duckdb.Duck
     passed = "(SELECT run_url FROM runs r WHERE r.run_key = passed_run_key)"
     assert ask(con, "flaky", f"pipeline_id, how, url, {passed}, version", f"flaky_runs({WEEK})") == [
         ("again", "attempt", "u:a/1", "u:a/2", None),
+        ("again", "attempt", "u:a/3", "u:a/4", None),
         ("attempts", "attempt", "u:a/1", "u:a/3", None),
         ("attempts", "attempt", "u:a/2", "u:a/3", None),
         ("changed", "attempt", "u:b/1", "u:b/2", "1"),
