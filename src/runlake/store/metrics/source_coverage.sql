@@ -9,8 +9,8 @@
 CREATE OR REPLACE MACRO source_coverage(since, until, known_at := now()) AS TABLE
 SELECT source, vendor, seen AS observed_through,
        CASE WHEN seen >= due THEN 0
-            ELSE greatest(0, epoch_ms(least(until::TIMESTAMPTZ, known_at::TIMESTAMPTZ))
-                             - epoch_ms(greatest(since::TIMESTAMPTZ, seen))) END AS unseen_ms,
+            ELSE greatest(0, epoch_us(least(until::TIMESTAMPTZ, known_at::TIMESTAMPTZ))
+                             - epoch_us(greatest(since::TIMESTAMPTZ, seen))) // 1000 END AS unseen_ms,
        coalesce(seen >= due, false) AS seen_whole, expected, stored, missing, coalesce(checked_days, 0) AS checked_days
 FROM (SELECT s.source, s.vendor, least(until::TIMESTAMPTZ, known_at::TIMESTAMPTZ - gap_above()) AS due,
              CASE WHEN s.first_synced_at <= known_at::TIMESTAMPTZ
