@@ -357,3 +357,18 @@ def test_freshness_and_coverage_are_beside_every_figure(con: duckdb.DuckDBPyConn
     assert columns[:2] == ["source", "vendor"]
     assert columns[-2:] == ["observed_through", "missing_runs"]
     assert con.execute(f"FROM {metric}('1999-01-01', '1999-01-02')").fetchall() == []
+
+
+def test_what_is_missing_is_told_of_the_pipeline_where_a_row_has_one_and_else_of_the_source(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    add(con, "lacks", "p/1", "failed", "07-06 00:00")
+    insert(con, "sources", source="lacks", vendor="v", connector_title="V", observed_through="2026-07-12 08:00")
+    for pipeline, day, missing in (("p", "07-06", 3), ("q", "07-12", 4), ("p", "07-13", 50)):
+        insert(
+            con, "coverage", source="lacks", pipeline_id=pipeline, day=f"2026-{day}", expected=60, stored=60 - missing,
+            missing=missing, missing_run_ids=[], checked_at="2026-07-14",
+        )  # fmt: skip
+    columns = "observed_through, missing_runs"
+    assert ask(con, "lacks", columns, f"recoveries({WEEK})") == [(at("07-12 08:00"), 3)]
+    assert ask(con, "lacks", columns, f"error_signatures({WEEK})") == [(at("07-12 08:00"), 7)]
