@@ -34,7 +34,7 @@ class Finding:
 class Explained:
     findings: list[Finding] = field(default_factory=list)
     out_of_scope: list[str] = field(default_factory=list)
-    """Rules whose `sources` or `pipelines` leave this one out, or that are about reports."""
+    """Rules whose `sources` or `pipelines` leave this one out."""
     of_queries: list[str] = field(default_factory=list)
     """`sql` rules: what they find is no question of one pipeline."""
 
@@ -52,11 +52,11 @@ def explain(
     longest usual time between two polls of the source."""
     explained = Explained()
     for rule in rules:
+        if isinstance(rule, ReportFailed):
+            continue  # about no pipeline, whichever it is
         if isinstance(rule, Sql):
             explained.of_queries.append(rule.name)
-        elif isinstance(rule, ReportFailed) or not in_scope(
-            rule, pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name
-        ):
+        elif not in_scope(rule, pipeline.source.source, pipeline.pipeline_id, pipeline.pipeline_name):
             explained.out_of_scope.append(rule.name)
         else:
             row = known.get(rule.name)
