@@ -171,6 +171,15 @@ def test_what_cannot_be_written_leaves_the_file_of_before(
     assert after == before
 
 
+def test_the_ledger_is_no_place_for_an_export(ledger: Path, export: Command) -> None:
+    for name in ("ledger.duckdb", "ledger.published.duckdb"):
+        before = ledger.with_name(name).stat()
+        done = export("--output", str(ledger.with_name(name)), "--format", "csv")
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith(f"{name} is the ledger; name another file\n")
+        assert ledger.with_name(name).stat().st_ino == before.st_ino
+
+
 def test_names_stay_in_their_folder() -> None:
     assert escaped("etl-eu.1_x") == "etl-eu.1_x"
     assert escaped("a/../b=%\\") == "a%2F..%2Fb%3D%25%5C"

@@ -21,7 +21,7 @@ from runlake.config.problems import there_is
 from runlake.errors import ConfigError, StoreError
 from runlake.formats import instant, some
 from runlake.report.scope import like
-from runlake.store.database import VIEWS, quoted
+from runlake.store.database import VIEWS, published_path, quoted
 from runlake.store.query import Freshness, Reader
 
 _INSTANT = pa.timestamp("us", "UTC")
@@ -64,6 +64,8 @@ def export(config: Config, wanted: Wanted, output: Path, *, csv: bool) -> None:
         if csv:
             if output.is_dir():
                 raise ConfigError(f"{output} is a folder; --format csv writes one file")
+            if output.resolve() in (config.database.resolve(), published_path(config.database).resolve()):
+                raise ConfigError(f"{output} is the ledger; name another file")
             with written(output, binary=False) as out:
                 show.csv_rows(columns.names, progress.counted(_texts(reader, wanted, columns)), out)
         else:
