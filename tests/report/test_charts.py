@@ -200,18 +200,21 @@ def test_days_that_were_not_seen_are_hatched_and_those_without_a_rated_run_dotte
 
 
 def test_a_day_that_is_not_over_is_not_called_unseen() -> None:
-    now = dataclasses.replace(WEEK, known_at=WEEK.until - timedelta(hours=1))
+    now = dataclasses.replace(WEEK, known_at=WEEK.until - timedelta(hours=23))
     chart = calendar.draw(days(["load"]), {"here": now.known_at - timedelta(hours=3)}, now)
     assert chart is not None
     assert "hatch" not in chart.svg
 
 
 def test_all_is_said_of_no_day_on_which_one_failed() -> None:
-    rows = days(["load"], count=1, failing=99)
-    rows[0] |= {"success_rate": 0.99999, "failure": 1}
+    """Nor none of one on which one succeeded."""
+    rows = days(["load"], count=3, failing=99)
+    for row, share in zip(rows, (0.99999, 0.00001, 0.0), strict=True):
+        row |= {"success_rate": share, "failure": 1}
     chart = calendar.draw(rows, {}, WEEK)
     assert chart is not None
-    assert chart.svg.count("var(--c-rate-4)") == 1  # in the legend
+    # One of each in the legend.
+    assert [chart.svg.count(f"var(--c-rate-{number})") for number in range(5)] == [2, 2, 1, 2, 1]
 
 
 def weeks(source: str, *shares: float | None) -> Iterator[dict[str, Any]]:

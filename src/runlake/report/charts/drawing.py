@@ -96,7 +96,7 @@ def plot(marks: Iterable[Mapping[str, Any]]) -> alt.Chart:
 
 def texts(items: Iterable[tuple[float, float, str]], **mark: Any) -> alt.Chart:
     """Words (x, y, text), from the left at their middle height."""
-    base = plot({"x": x, "y": y, "text": text} for x, y, text in items)
+    base = plot({"x": x, "y": y, "text": plain_text(text)} for x, y, text in items)
     drawn: alt.Chart = base.mark_text(**{"align": "left", **mark}).encode(text="text:N")
     return drawn
 
@@ -185,18 +185,28 @@ def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _tidied(svg: str, key: str, title: str, alt_text: str) -> str:
-    """Vega's SVG without what nobody sees, with a name and a description, and ids that are its own in a page of many
-    charts: Vega counts them through the process."""
+    """Vega's SVG without what nobody sees, with a name and a description. All ids are its own in a page of many charts:
+    Vega's, which it counts through the process, are of clips and gradients alone, of which there are none."""
     root = ET.fromstring(svg.replace(f' xmlns="{_SVG}"', "", 1))  # noqa: S314 (Vega wrote it, and escapes)
     _shrink(root)
-    _own_ids(root, key)
     size = {name: root.get(name, "") for name in ("width", "height", "viewBox")}
     names = {"role": "img", "aria-labelledby": f"{key}-title {key}-desc"}
     whole = ET.Element("svg", {"xmlns": _SVG, **size, **names, "font-family": FONT})
     ET.SubElement(whole, "title", {"id": f"{key}-title"}).text = title
     ET.SubElement(whole, "desc", {"id": f"{key}-desc"}).text = plain_text(alt_text)
     whole.extend(root)
-    return ET.tostring(whole, encoding="unicode").replace(HATCH, f"url(#{key}-hatch)")
+    if any(HATCH in node.attrib.values() for node in root.iter()):
+        _hatch(whole, key)
+    return ET.tostring(whole, encoding="unicode")
+
+
+def _hatch(root: ET.Element, key: str) -> None:
+    for node in root.iter():
+        if node.get("fill") == HATCH:
+            node.set("fill", f"url(#{key}-hatch)")
+    size = {"width": "5", "height": "5", "patternUnits": "userSpaceOnUse"}
+    hatch = ET.SubElement(root, "pattern", {"id": f"{key}-hatch", **size})
+    ET.SubElement(hatch, "path", {"d": "M-1,1l2,-2M0,5l5,-5M4,6l2,-2", "stroke": colour("soft"), "stroke-width": "1"})
 
 
 def _shrink(node: ET.Element) -> None:
@@ -233,19 +243,3 @@ def _alike(one: ET.Element, other: ET.Element) -> bool:
 
 def _rounded(number: re.Match[str]) -> str:
     return f"{float(number[0]):.1f}".removesuffix(".0")
-
-
-def _own_ids(root: ET.Element, key: str) -> None:
-    new = {node.attrib["id"]: f"{key}-{number}" for number, node in enumerate(root.iterfind(".//*[@id]"))}
-    for node in root.iter():
-        for name, value in node.attrib.items():
-            if name == "id":
-                node.attrib[name] = new[value]
-            elif (link := re.fullmatch(r"url\(#(.+)\)", value)) and link[1] in new:
-                node.attrib[name] = f"url(#{new[link[1]]})"
-    if any(HATCH in node.attrib.values() for node in root.iter()):
-        size = {"width": "5", "height": "5", "patternUnits": "userSpaceOnUse"}
-        hatch = ET.SubElement(root, "pattern", {"id": f"{key}-hatch", **size})
-        ET.SubElement(
-            hatch, "path", {"d": "M-1,1l2,-2M0,5l5,-5M4,6l2,-2", "stroke": colour("soft"), "stroke-width": "1"}
-        )

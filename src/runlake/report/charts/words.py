@@ -31,7 +31,8 @@ def names_of(found: Iterable[Found]) -> dict[Key, str]:
 
 
 def plain_text(text: str) -> str:
-    """A vendor's text on one line, without what terminals obey or what XML cannot hold."""
+    """A vendor's text on one line, without what terminals obey or what XML cannot hold: vl-convert does not raise over
+    one such character, it ends the process."""
     shown = "".join(each for each in clean(str(text)) if unicodedata.category(each) != "Cn")
     return " ".join(shown.split()) or "(no name)"
 
