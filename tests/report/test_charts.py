@@ -71,7 +71,7 @@ def test_all_five_say_what_they_show(charts: dict[str, Chart]) -> None:
     assert charts["calendar"].alt.startswith("10 pipelines over 42 days. 41 failures in 472 runs of those shown; Shaky")
     assert charts["rates"].alt == (
         "2026-W46: etl 74.2 % is the lowest of 2 sources, ml 87.5 % the highest. "
-        "chat had no run that succeeded or failed."
+        "Of chat no run is known that succeeded or failed."
     )
     assert charts["durations"].alt == "Slow takes 2.9 x as long as before: a median of 15 min where it was 5 min."
     assert charts["strip"].alt.startswith("77 runs of 8 pipelines through 2026-W46; 18 failed, 10 of them of Shaky.")

@@ -158,9 +158,9 @@ def _alt(lines: Mapping[str, Sequence[Found]], weeks: Sequence[date], period: Pe
     if len(by_rate) > 1:
         said = f"{when}: {by_rate[0]} is the lowest of {some(len(by_rate), 'source')}, {by_rate[-1]} the highest."
     else:
-        said = f"{when}: {by_rate[0]}." if by_rate else f"{when}: no run succeeded or failed."
+        said = f"{when}: {by_rate[0]}." if by_rate else f"{when}: no run is known that succeeded or failed."
     none = sorted(set(lines) - set(now))
     if by_rate and none:
         more = f" and {some(len(none) - 1, 'other')}" if len(none) > 1 else ""
-        said += f" {fit(none[0], 60)}{more} had no run that succeeded or failed."
+        said += f" Of {fit(none[0], 60)}{more} no run is known that succeeded or failed."
     return said
