@@ -68,7 +68,7 @@ def test_it_says_first_what_became_worse_and_what_to_look_at(report: Report) -> 
     )
     assert [(item.about, item.text.split(":")[0]) for item in report.look_at] == [
         ("coverage", "chat could not be seen at all"),
-        ("new_failures", "Load (etl) fails since Wed 11 Nov 03"),
+        ("new_failures", "Load (etl) is failing with a new error"),
         ("less_reliable", "Shaky (etl) succeeds in 52.4 % of its 21 runs, 95.2 % before"),
     ]
     assert report.look_at[1].url == "https://etl.example.com/load/11150200/1"

@@ -75,10 +75,8 @@ def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
         """
     )
     for row in rows:
-        said = (
-            f"{_name(row)} fails since {wording.instant(row['first_at'])} with what it had not before: "
-            f"{some(row['failures'], 'failure')}, {line(row['signature'], 120)}"
-        )
+        failures = f"{some(row['failures'], 'failure')} since {wording.instant(row['first_at'])}"
+        said = f"{_name(row)} is failing with a new error: {failures}, {line(row['signature'], 120)}"
         yield _about(row, said, "new_failures", row["url"])
 
 
