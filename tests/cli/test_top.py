@@ -63,7 +63,7 @@ def test_without_a_terminal_it_is_shown_once(ledger: Path, project: Path, runlak
     assert re.search(r"^chat +3 +(20\S+ )?\d\d:\d\d$", done.out, re.M)
     assert re.search(r"^etl +29 +1 +9 +1 +(20\S+ )?\d\d:\d\d$", done.out, re.M)
     assert "\nWaiting: 3\n" in done.out
-    assert re.search(r"^ +3 h +chat +p1 +waiting +IN_REVIEW +waits-3$", done.out, re.M)
+    assert re.search(r"^ +3 h +chat +p1 +IN_REVIEW +waits-3$", done.out, re.M)
     assert re.search(r"^ +1 h +etl +p1 +unknown +NAPPING +naps$", done.out, re.M)
     assert "\nFailed in 24 h: 9\n" in done.out
     assert lines[1:] == runlake("-c", str(ledger), "top", "--once").out.splitlines()[1:]

@@ -14,6 +14,7 @@ from runlake.cli.looking.layout import Column, Line, lay_out
 from runlake.cli.looking.runs import lasts
 from runlake.cli.running import Running
 from runlake.formats import lasting
+from runlake.model import RunStatus
 from runlake.store.query import Freshness, Reader
 
 LATELY = timedelta(hours=24)
@@ -90,7 +91,9 @@ def frame(seen: Seen, daemon: Running | None, now: datetime, width: int, height:
     going = seen.count("running", "queued", "unknown")
     sections = [
         _section(
-            "Sources (failed, succeeded: in 24 h)", _SOURCES_SHOW, [_of_source(r, daemon, now) for r in seen.sources]
+            f"Sources: {len(seen.sources)} (failed, succeeded: in 24 h)",
+            _SOURCES_SHOW,
+            [_of_source(r, daemon, now) for r in seen.sources],
         ),
         _section(f"Waiting: {seen.count('waiting'):,}", _OPEN_SHOW, [_of_open(row, as_of) for row in seen.waiting]),
         _section(f"Going on: {going:,}", _OPEN_SHOW, [_of_open(row, as_of) for row in seen.going]),
@@ -205,7 +208,8 @@ def _of_source(row: dict[str, Any], daemon: Running | None, now: datetime) -> Li
 
 def _of_open(row: dict[str, Any], as_of: datetime) -> Line:
     word = row["vendor_status"] if row["vendor_status"].lower() != row["status"] else ""
-    return Line([lasts(row, as_of), row["source"], row["pipeline"], row["status"], word, row["run_id"]])
+    status = row["status"] if row["status"] != RunStatus.WAITING else ""  # says the title
+    return Line([lasts(row, as_of), row["source"], row["pipeline"], status, word, row["run_id"]])
 
 
 def _of_failed(row: dict[str, Any], now: datetime) -> Line:
