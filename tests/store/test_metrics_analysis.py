@@ -311,6 +311,7 @@ WAITS = {
         ["07-07 00:00 waiting", "07-07 01:00 running", "07-07 02:00 waiting", "07-07 05:00 rejected"],
     ),
     "p/on": ("07-12 00:00", ["07-12 12:00 waiting", "07-12 13:00 waiting"]),
+    "p/again": ("07-12 01:00", ["07-12 01:00 waiting", "07-12 02:00 running", "07-13 01:00 waiting"]),
     "p/after": ("07-12 00:00", ["07-12 00:00 running", "07-13 00:00 waiting"]),
     "q/remapped": ("07-08 00:00", ["07-08 00:00 waiting", "07-08 00:30 unknown"]),
 }
@@ -327,6 +328,7 @@ def test_a_wait_is_as_long_as_it_was_seen_and_as_known_then(con: duckdb.DuckDBPy
     add(con, "waits", *gone, vanished_at="07-10 00:00")
     hour, columns = 3_600_000, "run_id, waiting_from, waiting_to, waited_ms, in_period_ms"
     assert ask(con, "waits", columns, f"waits({WEEK}, known_at := '2026-07-14 12:00')") == [
+        ("again", at("07-12 01:00"), at("07-12 02:00"), hour, hour),
         ("into", at("07-05 00:00"), at("07-06 06:00"), 30 * hour, 6 * hour),
         ("on", at("07-12 12:00"), None, 48 * hour, 12 * hour),
         ("remapped", at("07-08 00:00"), at("07-08 00:30"), hour // 2, hour // 2),
