@@ -45,6 +45,13 @@ def test_where_midnight_is_skipped_a_day_begins_with_its_first_minute() -> None:
     assert found.until - found.since == timedelta(hours=23)
 
 
+def test_a_week_from_before_the_ledger_is_as_known_six_hours_after_that_began() -> None:
+    began = datetime(2026, 11, 17, 4, tzinfo=UTC)
+    assert asked(began=began).known_at == began + timedelta(hours=6)
+    assert asked(began=began, now=began + timedelta(hours=1)).known_at == began + timedelta(hours=1)
+    assert asked(began=began - timedelta(days=30)).known_at == asked().known_at
+
+
 def test_a_week_that_is_not_over_is_as_known_when_the_copy_was_made() -> None:
     found = asked(week="2026-W47", as_of=NOW - timedelta(minutes=3))
     assert not found.is_over

@@ -12,7 +12,7 @@ from runlake.cli.reading import as_of, written
 from runlake.errors import ConfigError
 from runlake.report.formats import Format, render
 from runlake.report.gather import build
-from runlake.report.period import Period, period
+from runlake.report.period import period
 from runlake.report.scope import Scope
 from runlake.store.query import Reader
 
@@ -46,7 +46,16 @@ def report(
         raise ConfigError("a page is for a browser: add --output report.html, or --format text to read it here")
     with Reader(config.database) as reader:
         fresh = reader.freshness()
-        asked = _period(week, since, until, _zone(tz), known_at, fresh.as_of)
+        asked = period(
+            week=week,
+            since=since,
+            until=until,
+            zone=_zone(tz),
+            now=datetime.now(UTC),
+            as_of=fresh.as_of,
+            began=reader.began(),
+            known_at=_known_at(known_at, fresh.as_of),
+        )
         # Text has no place for pictures, which take longer than all the rest.
         made = build(reader, config, asked, scope, pictures=chosen is not Format.TEXT)
         text = render(made, chosen)
@@ -55,15 +64,8 @@ def report(
     as_of(fresh)
 
 
-def _period(
-    week: str | None, since: str | None, until: str | None, zone: ZoneInfo, known_at: str | None, as_of: datetime
-) -> Period:
-    known = None
-    if known_at == "now":
-        known = as_of
-    elif known_at is not None:
-        known = _instant(known_at)
-    return period(week=week, since=since, until=until, zone=zone, now=datetime.now(UTC), as_of=as_of, known_at=known)
+def _known_at(text: str | None, as_of: datetime) -> datetime | None:
+    return as_of if text == "now" else _instant(text) if text is not None else None
 
 
 def _instant(text: str) -> datetime:

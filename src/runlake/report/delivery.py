@@ -78,7 +78,7 @@ def claim(books: ReportBooks, config: Config, now: datetime) -> list[Sending]:
     of before the report was in the config are not."""
     planned = books.planned()
     for report in config.report:
-        covered = _last_due(report, now)
+        covered = _last_due(report, now, books.began())
         if report.name not in planned:
             first = _sending(report, covered, None, now)
             books.plan([first])
@@ -99,10 +99,10 @@ def claim(books: ReportBooks, config: Config, now: datetime) -> list[Sending]:
     return due
 
 
-def _last_due(report: Report, now: datetime) -> Period:
+def _last_due(report: Report, now: datetime, began: datetime | None) -> Period:
     """The week that the last tick was about, as known when it was, or sooner."""
     due = last_before(report.cron, now)
-    return period(zone=report.zone, now=due, as_of=due)
+    return period(zone=report.zone, now=due, as_of=due, began=began)
 
 
 def _sending(report: Report, covered: Period, channel: str | None, now: datetime) -> Sending:

@@ -89,13 +89,15 @@ def period(
     zone: ZoneInfo,
     now: datetime,
     as_of: datetime,
+    began: datetime | None = None,
     known_at: datetime | None = None,
 ) -> Period:
     """What was asked for: a week ("2026-W47"), or days since .. until (the first day after it; default: tomorrow), or
     else the last whole week before `now`.
 
     `as_of` is up to when the copy that is read knows anything: `known_at` is no later. By default it is SETTLES after
-    the end. Raises ConfigError: what to write instead.
+    the end; of what was over when the ledger `began`, SETTLES after that, for nothing was known before. Raises
+    ConfigError: what to write instead.
     """
     today = now.astimezone(zone).date()
     if week is not None and (since is not None or until is not None):
@@ -115,7 +117,7 @@ def period(
     if first > today:
         raise ConfigError(f"{first} is still to come")
     found = Period(first, end, zone, as_of)
-    settled = known_at if known_at is not None else found.until + SETTLES
+    settled = known_at if known_at is not None else max(found.until, began or found.until) + SETTLES
     if settled < found.since:
         raise ConfigError(
             f"nothing of {found.name} was known at {settled:%Y-%m-%d %H:%M} UTC: write a later --known-at"

@@ -247,6 +247,11 @@ def rows(
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def began(con: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When the first of the sources was first synced: nothing was known before."""
+    return con.execute("SELECT min(first_synced_at) FROM rl.sources").fetchall()[0][0]  # type: ignore[no-any-return]
+
+
 def close_interrupted(con: duckdb.DuckDBPyConnection, at: datetime) -> None:
     """Syncs that were running when their process died: we hold the file's lock, so none of them can still be."""
     con.execute("UPDATE rl.syncs SET outcome = 'interrupted', finished_at = ? WHERE outcome = 'running'", [at])

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from runlake.errors import ConfigError, StoreError, TooLarge
 from runlake.store.alerting import AlertBooks
-from runlake.store.books import rows
+from runlake.store.books import began, rows
 from runlake.store.published import open_published
 
 _BATCH = 10_000
@@ -84,6 +84,10 @@ class Reader:
         return Freshness(
             found[0]["as_of"], {row["source"]: row["observed_through"] for row in found if row["source"] is not None}
         )
+
+    def began(self) -> datetime | None:
+        """When the first of the sources was first synced: nothing was known before."""
+        return began(self._con)
 
     def read(self, query: str, **values: Any) -> list[dict[str, Any]]:
         """Our own questions; `$name` in the query stands for a value."""

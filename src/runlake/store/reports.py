@@ -8,7 +8,7 @@ from datetime import datetime
 
 import duckdb
 
-from runlake.store.books import rows
+from runlake.store.books import began, rows
 from runlake.store.given import given, insert
 
 
@@ -44,6 +44,9 @@ class ReportBooks:
         """By report, the last period for which it was planned: when that begins, and its name."""
         found = self._con.execute("SELECT report, max(since), arg_max(period, since) FROM rl.reports GROUP BY report")
         return {report: (since, period) for report, since, period in found.fetchall()}
+
+    def began(self) -> datetime | None:
+        return began(self._con)
 
     def plan(self, added: Sequence[Sending]) -> None:
         insert(self._con, "reports", map(asdict, added))
