@@ -28,7 +28,8 @@ from .histories import DAY, ERRORS, FIRST, HOUR, LAST, WEEK, History, Look
 from .truth import RUNS, STEPS, Known, known
 
 EXAMPLES = os.environ.get("RUNLAKE_EXAMPLES")
-SEEDS = [1] if EXAMPLES is None else random.sample(range(10**6), int(EXAMPLES))
+# A history that shows all that is hard: each definition that is altered by a word fails one of its questions.
+SEEDS = [27] if EXAMPLES is None else random.sample(range(10**6), int(EXAMPLES))
 BERLIN = "Europe/Berlin"
 NOW = LAST + 9 * WEEK
 """For what goes on until now."""
