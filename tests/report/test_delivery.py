@@ -16,9 +16,11 @@ import pytest
 from alerts.receivers import Answer, Mailbox, Recorder, receiving_mail, recording
 from report import samples
 from runlake.alerts import channels
+from runlake.alerts.backtest import rule_named
 from runlake.alerts.evaluate import evaluate
+from runlake.cli.doctor.channels import of_reports
 from runlake.config import Config
-from runlake.errors import DeliveryError, StoreError
+from runlake.errors import ConfigError, DeliveryError, StoreError
 from runlake.report import rendering
 from runlake.report.brief import LONGEST_TEXT, brief, subject
 from runlake.report.delivery import Done, deliver
@@ -26,6 +28,7 @@ from runlake.report.formats import Mail
 from runlake.report.model import Direction, Report
 from runlake.report.rendering import Asked, Rendered
 from runlake.store import Store
+from runlake.store.query import Reader
 from runlake.store.reports import Sending
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -290,6 +293,9 @@ async def test_wherever_it_is_killed_each_place_gets_it_once_by_its_id(tmp_path:
             hooks = {message.headers["webhook-id"] for message in ours.hook.messages}
             assert (len(ids), len(hooks)) == (1, 1), passed
             assert len(ours.mailbox.mails) <= 2 and len(ours.hook.messages) <= 2 and 1 <= len(ours.chat.messages) <= 2
+            told = [message.json["again"] for message in ours.hook.messages]
+            assert told in ([False], [True], [False, True]), "who gets it twice is told so"
+            assert "may have been sent before" in ours.chat.messages[-1].json["message"] or len(ours.chat.messages) == 1
             assert len(ours.mailbox.mails) + len(ours.hook.messages) + len(ours.chat.messages) <= 4, "one at a time"
             [newest] = [
                 f for f in (tmp_path / "reports").iterdir() if f.name == f"weekly-{ours.asked[-1].period.name}.html"
@@ -310,8 +316,9 @@ async def test_what_is_not_taken_is_tried_again_and_keeps_nobody_else_from_their
         assert len(done.delivered) == 3
         assert done.next_at == MONDAY + timedelta(seconds=10)
         assert not (await ours.go(MONDAY + timedelta(seconds=9))).failures, "not before that"
+        assert (await ours.go(MONDAY + timedelta(seconds=10))).next_at == MONDAY + timedelta(seconds=30)
         ours.mailbox.refusal = None
-        done = await ours.go(MONDAY + timedelta(seconds=10))
+        done = await ours.go(MONDAY + timedelta(seconds=30))
         assert done.delivered == [("weekly", "mail")]
         assert (len(ours.mailbox.mails), len(ours.hook.messages), len(ours.chat.messages)) == (1, 1, 1)
         assert ours.asked[0] == ours.asked[1], "it is the same report"
@@ -420,6 +427,25 @@ async def test_one_that_is_stuck_is_an_alert_and_one_that_is_let_go_is_none(tmp_
         await ours.store.alerting(lambda books: evaluate(books, ours.config, ours.now))
         [over] = await ours.store.alerting(lambda books: books.resolved_since(MONDAY))
         assert over.resolution == "the config has no such report any more"
+
+
+async def test_the_doctor_says_it_and_nobody_replays_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as ours:
+        ours.mailbox.refusal = "554 no"
+        await ours.go(MONDAY)
+        await ours.store.publish(MONDAY)
+        with Reader(ours.store.path) as reader:
+            [found] = of_reports(ours.config.report, reader, MONDAY)
+            assert found.wrong and found.about == "report weekly" and "its server answers 554 (no)" in found.text
+            states = dict(reader.read("SELECT channel, state FROM reports WHERE channel = 'mail'")[0])
+            assert states == {"channel": "mail", "state": "waiting"}
+        ours.mailbox.refusal = None
+        await ours.go(MONDAY + HOUR)
+        await ours.store.publish(MONDAY + HOUR)
+        with Reader(ours.store.path) as reader:
+            assert not list(of_reports(ours.config.report, reader, MONDAY + HOUR))
+        with pytest.raises(ConfigError, match="nothing to be replayed"):
+            rule_named(ours.config, "report_failed")
 
 
 # --- making it -------------------------------------------------------------------------------------------------------
