@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from runlake.config.changes import alerting_changes
+from runlake.store.describing import EmptyLedger
 from test_config_alerting import HOOK, loaded, refused
 
 MAIL = """
@@ -60,3 +62,12 @@ def test_a_reload_says_what_has_changed(tmp_path: Path) -> None:
         for hour in (7, 8)
     )
     assert alerting_changes(before, after) == ["report weekly has changed"]
+
+
+def test_what_the_documentation_shows_loads_and_can_be_asked(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/reports.md").read_text(encoding="utf-8")
+    [(_, toml), (_, sql)] = re.findall(r"^```(toml|sql)\n(.*?)^```$", page, re.M | re.S)
+    config = loaded(tmp_path, toml)
+    assert config.report[0].places(config.channel) == ["team-mail", None]
+    with EmptyLedger() as ledger:
+        assert ("state", "VARCHAR") in ledger.describe(sql)
