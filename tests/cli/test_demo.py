@@ -29,6 +29,8 @@ def test_the_demo_tells_its_story_and_leaves_its_ledger(
     assert re.search(rf"\| CRITICAL {letters}", failed)
     assert "|" not in again
     assert re.search(rf"\| RESOLVED {letters}", recovered)
+    assert re.search(r"The report on the last three days, as a page to open: demo/report.html\n\n   \| ", done.out)
+    assert (project / "demo" / "report.html").read_text().count("<svg") >= 3
     assert runlake("-c", "demo/runlake.toml", "status").code == 0
     [told] = runlake(
         "-c", "demo/runlake.toml", "sql", "--format", "json",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from runlake import config
 from runlake.alerts.turn import turn
@@ -52,6 +53,7 @@ def demo(folder: Path) -> int:
                 say(f"\n{number}. {title}\n\n")
                 answer = reader.ask(query)
                 show.table(answer.columns, answer.rows())
+            _report(reader, loaded, running.clock.now(), folder, len(world.QUESTIONS) + 4)
     command = _command()
     option = f"{command} -c {running.config}"
     say(
@@ -82,6 +84,22 @@ def _alerts(loaded: Config, running: Demo, vendor: str, pipeline: str) -> None:
             message = running.inbox.pop(0)
             lines = f"{message['title']}\n\n{message['text']}".splitlines()
             say("".join(f"   | {show.clean(line)}".rstrip() + "\n" for line in lines))
+
+
+def _report(reader: Reader, loaded: Config, now: datetime, folder: Path, number: int) -> None:
+    """Of the last three days, beside the three before: there is no more history than that."""
+    from runlake.report import formats  # noqa: PLC0415 (charts take a second to load)
+    from runlake.report.brief import brief  # noqa: PLC0415
+    from runlake.report.gather import build  # noqa: PLC0415
+    from runlake.report.period import period  # noqa: PLC0415
+    from runlake.report.scope import Scope  # noqa: PLC0415
+
+    since = (now - timedelta(days=2)).date().isoformat()
+    made = build(reader, loaded, period(since=since, zone=ZoneInfo("UTC"), now=now, as_of=now), Scope())
+    page = folder / "report.html"
+    page.write_text(formats.render(made, formats.Format.HTML), encoding="utf-8")
+    sys.stdout.write(f"\n{number}. The report on the last three days, as a page to open: {page}\n\n")
+    sys.stdout.write("".join(f"   | {show.clean(line)}".rstrip() + "\n" for line in brief(made).splitlines()))
 
 
 def _command() -> str:
