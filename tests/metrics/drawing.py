@@ -245,7 +245,7 @@ def _life(
             word = "FAILED"
         run, error = _ended(rng, run, word, at)
         moments.append((at, Seen(run, error)))
-        if rng.random() > 0.1:
+        if rng.random() > (0.25 if word in {"FAILED", "TIMED_OUT"} else 0.06):
             break
         at += rng.random() * 2 * DAY  # and again, as the same attempt
         if rng.random() < 0.5:
