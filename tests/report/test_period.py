@@ -79,6 +79,8 @@ def test_days_are_named_with_the_last_that_is_in_it() -> None:
         ({"since": "November"}, "--since November: write a day"),
         ({"since": "2026-11-02", "until": "2026-11-02"}, "is not before --until"),
         ({"week": "2026-W52"}, "2026-12-21 is still to come"),
+        ({"week": "0001-W01"}, "a report is of days from 1970-01-01 on"),
+        ({"since": "2026-11-01", "until": "9999-12-31"}, "ten years at most"),
         ({"known_at": datetime(2026, 11, 1, tzinfo=UTC)}, "nothing of 2026-W46 was known"),
     ],
 )

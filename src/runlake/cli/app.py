@@ -371,7 +371,7 @@ def report(
 
     \b
     Example: runlake report --week 2026-W47 --tz Europe/Berlin --output report.html
-    Example: runlake report --owner data --since 2026-11-01 --until 2026-12-01 --format markdown
+    Example: runlake report --owner data --since 2026-11-01 --until 2026-12-01 --format md
     """
     from runlake.cli import report as reporting
     from runlake.report.scope import Scope

@@ -16,6 +16,10 @@ sources have been asked. Whatever is learned later does not change the report, u
 WEEKS = 12
 """So many weeks, the reported one included, are what it is compared with and its trends are drawn from."""
 
+EARLIEST = date(1970, 1, 1)
+LONGEST = timedelta(days=3653)
+"""Ten years: with the time before, which is compared, still within what calendars know."""
+
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
 
 
@@ -116,6 +120,8 @@ def period(
         end = first + timedelta(days=7)
     if first > today:
         raise ConfigError(f"{first} is still to come")
+    if first < EARLIEST or end - first > LONGEST:
+        raise ConfigError(f"a report is of days from {EARLIEST} on, and of ten years at most: not {first} to {end}")
     found = Period(first, end, zone, as_of)
     settled = known_at if known_at is not None else max(found.until, began or found.until) + SETTLES
     if settled < found.since:

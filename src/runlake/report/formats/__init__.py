@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class Format(StrEnum):
     HTML = "html"
-    MARKDOWN = "markdown"
+    MARKDOWN = "md"
     TEXT = "text"
     JSON = "json"
 
