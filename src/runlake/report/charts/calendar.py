@@ -12,7 +12,8 @@ from runlake.formats import some
 from runlake.report.asking import span
 from runlake.report.charts.drawing import Box, Margins, boxes, chart, labels, legend, notes
 from runlake.report.charts.theme import HATCH, colour
-from runlake.report.charts.words import Found, Key, date_of, fit, key_of, names_of
+from runlake.report.charts.words import Found, Key, fit, key_of, names_of, part
+from runlake.report.formats.wording import date_of
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period, midnight
 from runlake.store.database import quoted
@@ -68,7 +69,7 @@ def draw(found: Sequence[Found], seen: Mapping[str, datetime | None], period: Pe
         labels([fit(names[key]) for key in keys], _STEP, _MARGINS.left),
         notes(
             [
-                (x, height + 13, date_of(day, period))
+                (x, height + 13, date_of(day))
                 for day, x in columns.items()
                 if day.isoweekday() == 1 and x < _MARGINS.width - 40
             ]
@@ -76,18 +77,13 @@ def draw(found: Sequence[Found], seen: Mapping[str, datetime | None], period: Pe
         *_legend(bool(unseen)),
     ]
     count = found[0]["pipelines"]
-    bottom = _MARGINS.bottom
-    if count > len(keys):
-        said = f"{len(keys)} of {count:,} pipelines: those with most failures, then runs"
-        marks.append(notes([(-_MARGINS.left, height + 34, said)]))
-        bottom += 20
     return chart(
         "calendar",
         "Outcomes by day",
         _alt(found, names, shown, count, bool(unseen)),
         marks,
         height=height,
-        margins=Margins(top=_MARGINS.top, bottom=bottom),
+        margins=_MARGINS,
         columns=[
             Column("source"),
             Column("pipeline"),
@@ -103,6 +99,7 @@ def draw(found: Sequence[Found], seen: Mapping[str, datetime | None], period: Pe
             for row in sorted(found, key=lambda row: (not row["failure"], row["rank"]))
         ],
         sql=query(period),
+        note=part(len(keys), count, "pipelines: those with most failures, then runs"),
     )
 
 

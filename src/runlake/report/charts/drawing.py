@@ -11,7 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -65,9 +65,14 @@ def chart(
     columns: Sequence[Column],
     rows: Sequence[Row],
     sql: str,
+    note: str = "",
 ) -> Chart:
     """`layers`, of which the later lie on the former, are plotted in `height` pixels; each has scales of its own, so
-    theirs must be given in full. Nothing is measured: the same data are the same bytes on every machine."""
+    theirs must be given in full. `note` stands below all. Nothing is measured: the same data are the same bytes on
+    every machine."""
+    if note:
+        layers = [*layers, notes([(-margins.left, height + margins.bottom + 10.0, note)])]
+        margins = replace(margins, bottom=margins.bottom + 22)
     layered = alt.layer(*layers).resolve_scale(x="independent", y="independent", color="independent")
     spec = layered.properties(width=margins.width, height=height).to_dict(validate=False)
     spec["autosize"] = {"type": "none"}

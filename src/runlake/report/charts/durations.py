@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import altair as alt
@@ -12,7 +12,7 @@ from runlake.formats import some
 from runlake.report.asking import at, span
 from runlake.report.charts.drawing import Box, Margins, boxes, chart, labels, legend, notes, rules, texts
 from runlake.report.charts.theme import colour
-from runlake.report.charts.words import Found, fit, key_of, names_of
+from runlake.report.charts.words import Found, Key, fit, key_of, names_of, part
 from runlake.report.formats.wording import Wording
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period
@@ -69,7 +69,7 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
     regressed = [(number, row) for number, row in enumerate(found) if row["ratio"] is not None]
     marks = [
         rules([(x, -4, x, height, colour("line")) for _, x in ticks]),
-        notes([(x, height + 14, _said(ms)) for ms, x in ticks], align="center"),
+        notes([(x, height + 14, wording.shown(ms, Kind.DURATION_MS)) for ms, x in ticks], align="center"),
         rules(list(_whiskers(found, scale)), 2),
         boxes(list(_bars(found, scale))),
         rules(list(_medians(found, scale)), 2.5),
@@ -85,18 +85,13 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
         ),
         *_legend(),
     ]
-    count, bottom = found[0]["pipelines"], _MARGINS.bottom
-    if count > len(found):
-        said = f"{len(found)} of {count:,} pipelines: those that got slower, then those that take most time"
-        marks.append(notes([(-_MARGINS.left, height + 36, said)]))
-        bottom += 22
     return chart(
         "durations",
         "How long runs take, now and before",
         _alt(found, names, wording),
         marks,
         height=height,
-        margins=Margins(_MARGINS.top, _MARGINS.right, bottom, _MARGINS.left),
+        margins=_MARGINS,
         columns=[
             Column("source"),
             Column("pipeline"),
@@ -123,6 +118,9 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
             for row in found
         ],
         sql=query(period),
+        note=part(
+            len(found), found[0]["pipelines"], "pipelines: those that got slower, then those that take most time"
+        ),
     )
 
 
@@ -144,13 +142,6 @@ class _Scale:
             if 0 <= x <= _MARGINS.width and all(abs(x - other) >= _APART for _, other in chosen):
                 chosen.append((ms, x))
         return chosen
-
-
-def _said(ms: int) -> str:
-    for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
-        if ms >= unit_ms:
-            return f"{ms // unit_ms} {unit}"
-    return f"{ms} ms"
 
 
 def _lanes(found: Sequence[Found]) -> Iterator[tuple[float, float, Sequence[float], str]]:
@@ -195,7 +186,7 @@ def _legend() -> list[alt.Chart]:
     ]
 
 
-def _alt(found: Sequence[Found], names: dict[tuple[str, str], str], wording: Wording) -> str:
+def _alt(found: Sequence[Found], names: Mapping[Key, str], wording: Wording) -> str:
     slower = [row for row in found if row["ratio"] is not None]
     if not slower:
         return f"None of {some(found[0]['pipelines'], 'pipeline')} got notably slower."

@@ -10,6 +10,7 @@ from runlake.report.asking import span
 from runlake.report.charts.drawing import Margins, boxes, chart, discs, notes
 from runlake.report.charts.theme import colour
 from runlake.report.charts.words import Found
+from runlake.report.formats.wording import WEEKDAYS
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period
 from runlake.store.database import quoted
@@ -18,7 +19,6 @@ _MARGINS = Margins(top=30, right=6, bottom=26, left=42)
 _CELL = _MARGINS.width / 24
 _STEP = 22
 _LARGEST = 8.5
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def query(period: Period) -> str:
@@ -57,7 +57,7 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
                 *((x - 7 - _radius(size, most), -16.0, _radius(size, most), colour("fail")) for x, _, size in keys),
             ]
         ),
-        notes([(-10.0, (number + 0.5) * _STEP, day) for number, day in enumerate(_DAYS)], align="right"),
+        notes([(-10.0, (number + 0.5) * _STEP, day) for number, day in enumerate(WEEKDAYS)], align="right"),
         notes([(hour * _CELL, height + 14, f"{hour:02}:00") for hour in range(0, 24, 3)], align="left"),
         notes(
             [
@@ -83,7 +83,7 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
         rows=[
             Row(
                 [
-                    _DAYS[row["weekday"] - 1],
+                    WEEKDAYS[row["weekday"] - 1],
                     f"{row['hour']:02}:00",
                     row["failure"],
                     row["runs"],
@@ -112,8 +112,8 @@ def _radius(failures: int, most: int) -> float:
 def _alt(failed: Sequence[Found], period: Period) -> str:
     worst = max(failed, key=lambda row: (row["failure"], -row["weekday"], -row["hour"]))
     total = sum(row["failure"] for row in failed)
-    day, hour = _DAYS[worst["weekday"] - 1], worst["hour"]
+    day, hour = WEEKDAYS[worst["weekday"] - 1], worst["hour"]
     return (
-        f"{some(total, 'failure')} in {period.history.days // 7} weeks; most of them, {worst['failure']:,}, on {day} "
-        f"between {hour:02}:00 and {(hour + 1) % 24:02}:00, {period.zone.key} time."
+        f"{some(total, 'failure')} in {period.history.days // 7} weeks; the most in an hour of the week, "
+        f"{worst['failure']:,}, on {day} between {hour:02}:00 and {(hour + 1) % 24:02}:00, {period.zone.key} time."
     )

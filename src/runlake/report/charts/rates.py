@@ -12,8 +12,8 @@ from runlake.formats import some
 from runlake.report.asking import span
 from runlake.report.charts.drawing import Box, Margins, chart, discs, labels, legend, notes, plot, rules, texts
 from runlake.report.charts.theme import colour
-from runlake.report.charts.words import Found, date_of, fit
-from runlake.report.formats.wording import Wording
+from runlake.report.charts.words import Found, fit, part
+from runlake.report.formats.wording import Wording, date_of
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period
 from runlake.store.database import quoted
@@ -61,25 +61,20 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
         *_drawn(points),
         *_last(shown, lines, weeks, period),
         labels([fit(source) for source in shown], _STEP, _MARGINS.left),
-        notes([(x[week], height + 14, date_of(week, period)) for week in weeks[::-3]], align="center"),
+        notes([(x[week], height + 14, date_of(week)) for week in weeks[::-3]], align="center"),
         *legend(
             [("", f"A band is {low:.0%} to 100 %.".replace("%", " %", 1)), (colour("rate-2"), "share that failed")],
             x=-_MARGINS.left,
             y=-18,
         ),
     ]
-    bottom = _MARGINS.bottom
-    if len(lines) > len(shown):
-        said = f"{len(shown)} of {len(lines):,} sources: those with most failures"
-        marks.append(notes([(-_MARGINS.left, height + 36, said)]))
-        bottom += 22
     return chart(
         "rates",
         f"Success rate by source over {len(weeks)} {name}",
         _alt(lines, weeks, period),
         marks,
         height=height,
-        margins=Margins(_MARGINS.top, _MARGINS.right, bottom, _MARGINS.left),
+        margins=_MARGINS,
         columns=[
             Column("source"),
             Column("week from" if step == 7 else "from", Kind.DAY),
@@ -93,6 +88,7 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
             for row in sorted(found, key=lambda row: (-row["week"].toordinal(), row["source"]))
         ],
         sql=query(period),
+        note=part(len(shown), len(lines), "sources: those with most failures"),
     )
 
 
@@ -149,7 +145,7 @@ def _alt(lines: Mapping[str, Sequence[Found]], weeks: Sequence[date], period: Pe
     """Of the last week: the lowest and the highest, and who has none."""
     now = {source: rows[-1]["success_rate"] for source, rows in lines.items() if rows[-1]["week"] == weeks[-1]}
     # A period of a few days is not what the last point is of.
-    when = period.name if period.days == _step(period) else f"{_step(period)} days from {date_of(weeks[-1], period)}"
+    when = period.name if period.days == _step(period) else f"{_step(period)} days from {date_of(weeks[-1])}"
     shown = Wording(period).shown
     by_rate = [
         f"{fit(source, 60)} {shown(now[source], Kind.SHARE)}"

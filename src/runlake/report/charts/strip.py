@@ -13,8 +13,8 @@ from runlake.formats import some
 from runlake.report.asking import at, span
 from runlake.report.charts.drawing import Box, Margins, boxes, chart, labels, legend, notes, rules
 from runlake.report.charts.theme import HATCH, colour
-from runlake.report.charts.words import Found, Key, date_of, fit, key_of, names_of
-from runlake.report.formats.wording import Wording
+from runlake.report.charts.words import Found, Key, fit, key_of, names_of, part
+from runlake.report.formats.wording import WEEKDAYS, date_of
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period, midnight
 
@@ -94,18 +94,13 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
             y=-18,
         ),
     ]
-    count, bottom = found[0]["pipelines"], _MARGINS.bottom
-    if count > len(keys):
-        said = f"{len(keys)} of {count:,} pipelines: those with most failures, then runs"
-        marks.append(notes([(-_MARGINS.left, height + 38, said)]))
-        bottom += 22
     return chart(
         "strip",
         "When they ran",
         _alt(found, names, period),
         marks,
         height=height,
-        margins=Margins(_MARGINS.top, _MARGINS.right, bottom, _MARGINS.left),
+        margins=_MARGINS,
         columns=[
             Column("source"),
             Column("pipeline"),
@@ -113,18 +108,18 @@ def draw(found: Sequence[Found], period: Period) -> Chart | None:
         ],
         rows=list(_rows(found)),
         sql=query(period),
+        note=part(len(keys), found[0]["pipelines"], "pipelines: those with most failures, then runs"),
     )
 
 
 def _days(period: Period) -> Iterator[tuple[float, str]]:
     """Where each local day begins, and its name; of many days only some have one."""
-    wording, length = Wording(period), period.until - period.since
+    length = period.until - period.since
     every = -(-period.days // 8)
     for number in range(period.days):
         day = period.first + timedelta(days=number)
         x = (midnight(day, period.zone) - period.since) / length * _MARGINS.width
-        weekday, date, *_ = wording.day(day).split()
-        name = f"{weekday} {date}" if every == 1 else date_of(day, period)
+        name = f"{WEEKDAYS[day.weekday()]} {day.day}" if every == 1 else date_of(day)
         yield x, name if number % every == 0 else ""
 
 

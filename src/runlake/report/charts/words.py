@@ -1,16 +1,13 @@
-"""What charts call pipelines, days and lengths of time."""
+"""What charts call pipelines, and which of them they show."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from runlake.formats import clean
-from runlake.report.formats.wording import Wording
-from runlake.report.period import Period
 
 Found = dict[str, Any]
 """A row of an answer, by its columns."""
@@ -59,7 +56,6 @@ def _cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(each) in "WF" or ord(each) > 0xFFFF else 1 for each in text)
 
 
-def date_of(day: date, period: Period) -> str:
-    """`16 Nov`"""
-    _, number, month, *_ = Wording(period).day(day).split()
-    return f"{number} {month}"
+def part(shown: int, count: int, those: str) -> str:
+    """`20 of 1,234 pipelines: …`; "" where all are shown."""
+    return f"{shown} of {count:,} {those}" if count > shown else ""

@@ -32,7 +32,7 @@ LONGEST = 300
 """Characters of a value; the ledger has the whole."""
 
 # strftime's names are in the language of the process.
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -55,6 +55,11 @@ def named(name: str) -> str:
 def code(sql: str) -> str:
     """`sql` line by line, without anything that a terminal would obey."""
     return "\n".join(clean(each).rstrip() for each in sql.strip().split("\n"))
+
+
+def date_of(day: date) -> str:
+    """`16 Nov`"""
+    return f"{day.day} {_MONTHS[day.month - 1]}"
 
 
 class Wording:
@@ -87,7 +92,7 @@ class Wording:
     def day(self, value: date) -> str:
         """`Mon 16 Nov`"""
         year = f" {value.year}" if value.year not in self._years else ""
-        return f"{_WEEKDAYS[value.weekday()]} {value.day} {_MONTHS[value.month - 1]}{year}"
+        return f"{WEEKDAYS[value.weekday()]} {date_of(value)}{year}"
 
     def instant(self, value: datetime) -> str:
         """`Mon 16 Nov 09:30`; where clocks are put back and that time comes twice, also which of the two."""
