@@ -205,10 +205,41 @@ def test_a_source_that_was_missing_all_week_is_neither_well_nor_better(ledger: P
     assert [item.text.split(":")[0] for item in report.look_at] == ["chat could not be seen at all"]
 
 
+def test_a_source_of_which_only_parts_were_ever_seen_is_told_of_with_its_runs(empty: Path) -> None:
+    with connect(empty) as con:
+        con.execute("INSERT INTO rl.sources VALUES ('ml', 'Brain', 'ml', NULL, NULL)")
+        seeded.sync(con, "ml", MONDAY, "partial")
+        seen = History()
+        seen.run("ml/train", MONDAY + DAY, "bad")
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    report = made_of(empty)
+    assert said(report, "sources", "source", "failures", "seen") == [("etl", 0, "whole"), ("ml", 1, "not whole")]
+    assert report.warnings[0] == "ml has never been seen whole; runs of that time may be missing here."
+    assert report.verdict == (
+        "No run of the sources seen whole succeeded or failed in 2026-W46. Left out: ml, not seen whole."
+    )
+
+
+def test_a_pipeline_that_was_renamed_has_its_last_name(empty: Path) -> None:
+    seen = History()
+    for number, name in enumerate(("Old", "New", "Even newer")):
+        at = MONDAY + number * DAY
+        seen.run("etl/load", at, "bad", run_id=name, pipeline_name=name, error=f"no {name}")
+        seen.run("etl/load", at + HOUR, attempt=2, run_id=name, pipeline_name=name)
+    seen.run("etl/load", MONDAY + 3 * DAY, "bad", pipeline_name="Newest", error="no room")
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    report = made_of(empty)
+    assert said(report, "flakiest", "pipeline", "flaky runs") == [("Even newer", 3)]
+    assert report.look_at[0].text.startswith("Newest (etl) is failing with a new error: ")
+
+
 def test_a_week_that_is_not_over_says_so(ledger: Path) -> None:
     report = made_of(ledger, reported("2026-W47"))
     assert report.warnings[0] == "2026-W47 is not over: these are the figures of Wed 18 Nov 13:00."
-    assert report.verdict.startswith("No run succeeded or failed in 2026-W47.")
+    assert report.verdict.startswith("No run of the sources seen whole succeeded or failed in 2026-W47.")
 
 
 @pytest.fixture

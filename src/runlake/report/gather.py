@@ -29,7 +29,7 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
     """
     _require_sources(reader, scope)
     known = Known(reader, period, scope.condition(config.owner))
-    among = of_sources(scope, period)
+    among = of_sources(scope)
     now, before = seen(known, period, among), seen(known, period.before, among)
     [first] = known.read("SELECT min(created_at) AS at FROM known")
     unknown = known.value(

@@ -70,7 +70,7 @@ def _plan(period: Period, scope: Scope) -> Iterator[Planned]:
     yield from _causes(period)
     yield from _beside(period)
     yield from _alerts(period, scope)
-    yield from _sources(period, of_sources(scope, period))
+    yield from _sources(period, of_sources(scope))
 
 
 def _failures(period: Period) -> Iterator[Planned]:
@@ -186,7 +186,7 @@ def _pipelines(period: Period) -> Iterator[Planned]:
         Question(
             (
                 shown("source"),
-                shown("pipeline", "any_value(pipeline)"),
+                shown("pipeline", "max_by(pipeline, (failed_at, failed_run_key))"),
                 count("flaky runs", "count(*)"),
                 count("passed when tried again", "count(*) FILTER (how = 'attempt')"),
                 count("passed the next time", "count(*) FILTER (how = 'run')"),

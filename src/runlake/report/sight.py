@@ -27,19 +27,12 @@ class Seen:
     missing: int | None
 
 
-def of_sources(scope: Scope, period: Period) -> str:
-    """The condition on `source` for those that a report is about: they were known then, and are not left out."""
-    then = at(period.known_at)
-    # What has been tried and failed is known too; syncs that failed are kept for ever.
-    said = [
-        f"(source IN (SELECT source FROM rl.sources WHERE first_synced_at <= TIMESTAMPTZ {then})\n"
-        f"   OR source IN (SELECT source FROM syncs WHERE outcome = 'failed' AND started_at <= TIMESTAMPTZ {then}))"
-    ]
-    if scope.sources:
-        said.append(like("source", scope.sources))
+def of_sources(scope: Scope) -> str:
+    """The condition on `source` for those that a report is about."""
+    said = [like("source", scope.sources)] if scope.sources else []
     if scope.of_runs:
         said.append("source IN (SELECT source FROM known)")
-    return "\n  AND ".join(said)
+    return "\n  AND ".join(said) or "true"
 
 
 def seen(known: Known, period: Period, sources: str) -> dict[str, Seen]:

@@ -80,7 +80,8 @@ def judged(
     if left_out and not compared:
         return Direction.UNKNOWN, "No source could be seen whole, in this time and before: nothing can be compared."
     if not now.rated:
-        return Direction.UNKNOWN, f"No run succeeded or failed in {period.name}.{without}"
+        of = " of the sources seen whole" if left_out else ""
+        return Direction.UNKNOWN, f"No run{of} succeeded or failed in {period.name}.{without}"
     rate = f"{wording.shown(now.success / now.rated, Kind.SHARE)} of {some(now.rated, 'rated run')} succeeded"
     if is_new or not before.rated:
         return Direction.UNKNOWN, f"{rate}; too little is known of {earlier} to compare it with.{without}"

@@ -1,3 +1,4 @@
+-- A source that was never seen whole is known by its syncs: by those that are kept for ever, so that it always is.
 -- example: SELECT source, seen_whole, observed_through, missing FROM source_coverage('2026-07-06', '2026-07-13') ORDER BY ALL
 -- observed_through: Up to when every run had been seen, as known at known_at; at most until, and three hours before known_at, so that it says the same whenever it is asked. Null where none ever had.
 -- unseen_ms: Milliseconds of the period, up to known_at, of which that was not so.
@@ -19,7 +20,8 @@ FROM (SELECT s.source, s.vendor, least(until::TIMESTAMPTZ, known_at::TIMESTAMPTZ
       LEFT JOIN (SELECT source, min(from_at) AS from_at FROM rl.gaps
                  WHERE from_at <= known_at::TIMESTAMPTZ AND to_at > known_at::TIMESTAMPTZ GROUP BY source) g USING (source)
       WHERE s.first_synced_at <= known_at::TIMESTAMPTZ
-         OR s.source IN (SELECT source FROM rl.syncs WHERE started_at <= known_at::TIMESTAMPTZ))
+         OR s.source IN (SELECT source FROM rl.syncs
+                         WHERE finished_at <= known_at::TIMESTAMPTZ AND (outcome <> 'ok' OR new_runs > 0)))
 LEFT JOIN (SELECT source, sum(expected)::BIGINT AS expected, sum(stored)::BIGINT AS stored,
                   sum(missing)::BIGINT AS missing, count(DISTINCT day) AS checked_days
            FROM (SELECT source, day, expected, stored, missing FROM rl.coverage
