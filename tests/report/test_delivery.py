@@ -411,6 +411,23 @@ async def test_a_report_that_is_not_delivered_is_an_alert_until_one_is(tmp_path:
         assert over.resolution == "the report of 2026-W48 has been delivered"
 
 
+@pytest.mark.parametrize("later", [MINUTE, DAY + HOUR])
+async def test_a_place_that_it_no_longer_goes_to_is_no_reason_for_an_alert(tmp_path: Path, later: timedelta) -> None:
+    """Neither while it is tried again nor once it has been given up."""
+    async with world(tmp_path) as ours:
+        ours.mailbox.refusal = "554 no"
+        await ours.go(MONDAY)
+        await ours.go(MONDAY + later)
+        ours.now += HOUR
+        await ours.store.alerting(lambda books: evaluate(books, ours.config, ours.now))
+        [alert] = await ours.store.alerting(lambda books: books.open_alerts())
+        assert alert.state == "firing"
+        ours.tables["report"] = [ours.config.report[0].model_dump(mode="json") | {"channels": ["hook"]}]
+        await ours.store.alerting(lambda books: evaluate(books, ours.config, ours.now))
+        [over] = await ours.store.alerting(lambda books: books.resolved_since(MONDAY))
+        assert over.resolution == "the report of 2026-W47 has been delivered"
+
+
 async def test_one_that_is_stuck_is_an_alert_and_one_that_is_let_go_is_none(tmp_path: Path) -> None:
     async def hangs(asked: Asked) -> Rendered:
         raise Killed
@@ -435,7 +452,7 @@ async def test_the_doctor_says_it_and_nobody_replays_it(tmp_path: Path) -> None:
         await ours.go(MONDAY)
         await ours.store.publish(MONDAY)
         with Reader(ours.store.path) as reader:
-            [found] = of_reports(ours.config.report, reader, MONDAY)
+            [found] = of_reports(ours.config, reader, MONDAY)
             assert found.wrong and found.about == "report weekly" and "its server answers 554 (no)" in found.text
             states = dict(reader.read("SELECT channel, state FROM reports WHERE channel = 'mail'")[0])
             assert states == {"channel": "mail", "state": "waiting"}
@@ -443,7 +460,7 @@ async def test_the_doctor_says_it_and_nobody_replays_it(tmp_path: Path) -> None:
         await ours.go(MONDAY + HOUR)
         await ours.store.publish(MONDAY + HOUR)
         with Reader(ours.store.path) as reader:
-            assert not list(of_reports(ours.config.report, reader, MONDAY + HOUR))
+            assert not list(of_reports(ours.config, reader, MONDAY + HOUR))
         with pytest.raises(ConfigError, match="nothing to be replayed"):
             rule_named(ours.config, "report_failed")
 

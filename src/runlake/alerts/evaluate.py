@@ -199,9 +199,8 @@ class _Evaluation:
             return
         last = self._books.last_reports()
         for report in self._config.report:
-            sendings = [each for each in last if each.report == report.name]
             for rule in rules:
-                self._step(rule, of_reports.judge(rule, report.name, sendings, self._now), None)
+                self._step(rule, of_reports.judge(rule, report, self._config.channel, last, self._now), None)
 
     def queries(self, asked: Mapping[str, Asked]) -> None:
         for rule in self._rules:

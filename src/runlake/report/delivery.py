@@ -33,8 +33,6 @@ from runlake.store import Store
 from runlake.store.files import put, safe
 from runlake.store.reports import ReportBooks, Sending
 
-FOLDER = "its folder"
-
 Publish = Callable[[datetime], Awaitable[None]]
 """Has readers' copy made from then or later. Raises StoreError."""
 
@@ -43,7 +41,7 @@ Render = Callable[[Asked], Awaitable[Rendered]]
 
 @dataclass(slots=True)
 class Done:
-    """What one go came to. Places are (report, channel or FOLDER)."""
+    """What one go came to. Places are (report, where it goes)."""
 
     delivered: list[tuple[str, str]] = field(default_factory=list)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -77,6 +75,7 @@ def claim(books: ReportBooks, config: Config, now: datetime) -> list[Sending]:
     """Plans what has come due, and returns what is sent now. Of ticks that were missed, the last is made up for; those
     of before the report was in the config are not."""
     planned = books.planned()
+    places = {report.name: report.places(config.channel) for report in config.report}
     for report in config.report:
         covered = _last_due(report, now, books.began())
         if report.name not in planned:
@@ -86,15 +85,11 @@ def claim(books: ReportBooks, config: Config, now: datetime) -> list[Sending]:
             continue
         since, name = planned[report.name]
         if covered.since > since and covered.name != name:
-            books.plan([_sending(report, covered, place, now) for place in report.places(config.channel)])
+            books.plan([_sending(report, covered, place, now) for place in places[report.name]])
     waiting = books.waiting()
-    wanted = {(report.name, place) for report in config.report for place in report.places(config.channel)}
-    books.dropped([each for each in waiting if (each.report, each.channel) not in wanted], now)
-    due = [
-        each
-        for each in waiting
-        if (each.report, each.channel) in wanted and (each.retry_at is None or each.retry_at <= now)
-    ]
+    wanted = [each for each in waiting if each.channel in places.get(each.report, ())]
+    books.dropped([each for each in waiting if each not in wanted], now)
+    due = [each for each in wanted if each.retry_at is None or each.retry_at <= now]
     books.claim(due, now)
     return due
 
@@ -152,7 +147,7 @@ async def _send(
     now: Callable[[], datetime],
     done: Done,
 ) -> None:
-    place, but = (each.report, each.channel or FOLDER), None
+    place, but = (each.report, each.place), None
     try:
         if isinstance(made, DeliveryError):
             raise made

@@ -33,6 +33,10 @@ class Sending:
     dropped_at: datetime | None = None
     error: str | None = None
 
+    @property
+    def place(self) -> str:
+        return self.channel or "its folder"
+
 
 class ReportBooks:
     """What writes needs the ledger and an open transaction; the rest works on its published copy, too."""

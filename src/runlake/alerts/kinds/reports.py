@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from runlake.alerts.kinds.finding import told
 from runlake.alerts.verdict import Judgement, Verdict
 from runlake.config.alerting import ReportFailed
+from runlake.config.channels import AnyChannel
+from runlake.config.reports import Report
 from runlake.formats import instant
 from runlake.store.reports import Sending
 
@@ -15,16 +17,23 @@ OVERDUE = timedelta(hours=1)
 """After which one that waits without an error counts as stuck."""
 
 
-def judge(rule: ReportFailed, report: str, last: Sequence[Sending], now: datetime) -> Judgement:
-    """`last`: where it was to go the last time. It is well once all of them have it; while it is being made, nobody can
-    tell."""
-    asked = [each for each in last if each.error is not None or each.dropped_at is None]
+def judge(
+    rule: ReportFailed, report: Report, channels: Sequence[AnyChannel], last: Sequence[Sending], now: datetime
+) -> Judgement:
+    """`last`: of all reports, where they were to go the last time. It is well once all places that it still goes to
+    have it; while it is being made, nobody can tell."""
+    name, places = report.name, report.places(channels)
+    asked = [
+        each
+        for each in last
+        if each.report == name and each.channel in places and (each.error is not None or each.dropped_at is None)
+    ]
     lacking = [each for each in asked if each.delivered_at is None]
     failed = [each for each in lacking if each.error is not None]
     late = [each for each in lacking if each.error is None and now - each.created_at > OVERDUE]
     if not lacking:
-        why = f"the report of {last[0].period} has been delivered" if asked else "no report was due yet"
-        return _finding(rule, report, Verdict.OK, why, now)
+        why = f"the report of {asked[0].period} has been delivered" if asked else "no report was due yet"
+        return _finding(rule, name, Verdict.OK, why, now)
     about = f"the report of {lacking[0].period}"
     since = min(each.created_at for each in lacking)
     if failed:
@@ -34,18 +43,18 @@ def judge(rule: ReportFailed, report: str, last: Sequence[Sending], now: datetim
     elif late:
         why = f"{about} was due at {told(since)} and has not been made: see the daemon's log"
     else:
-        return _finding(rule, report, Verdict.CANNOT_TELL, f"{about} is being made", now)
+        return _finding(rule, name, Verdict.CANNOT_TELL, f"{about} is being made", now)
     facts = {
         "period": lacking[0].period,
         "due_at": instant(since),
         "channels": [each.channel for each in lacking],
         "attempts": max(each.attempts for each in lacking),
     }
-    return _finding(rule, report, Verdict.FIRING, why, now, since=since, facts=facts)
+    return _finding(rule, name, Verdict.FIRING, why, now, since=since, facts=facts)
 
 
 def _places(sendings: Sequence[Sending]) -> str:
-    return ", ".join("its folder" if each.channel is None else each.channel for each in sendings)
+    return ", ".join(each.place for each in sendings)
 
 
 def _finding(

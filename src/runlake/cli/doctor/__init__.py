@@ -47,7 +47,7 @@ def examine(path: Path, config: Config, now: datetime) -> list[Finding]:
                 health = sources.load(reader)
                 found += sources.in_the_ledger(config.source, reader, health)
                 found += channels.in_the_ledger(config.channel, reader)
-                found += channels.of_reports(config.report, reader, now)
+                found += channels.of_reports(config, reader, now)
         except StoreError as error:
             found.append(problem("published copy", str(error)))
     else:

@@ -13,9 +13,9 @@ from runlake.cli import show
 from runlake.cli.doctor.finding import Finding, problem
 from runlake.cli.doctor.sources import exposed
 from runlake.cli.running import Running
+from runlake.config import Config
 from runlake.config.alerting import ReportFailed
 from runlake.config.channels import AnyChannel
-from runlake.config.reports import Report
 from runlake.secret import secrets_of
 from runlake.store.query import Reader
 
@@ -39,12 +39,11 @@ def in_the_ledger(channels: Sequence[AnyChannel], reader: Reader) -> Iterator[Fi
             yield problem(f"channel {name}", text, f"runlake alerts test-channel {name}")
 
 
-def of_reports(configured: Sequence[Report], reader: Reader, now: datetime) -> Iterator[Finding]:
-    if not configured or not reader.read("FROM duckdb_views() WHERE view_name = 'reports'"):
+def of_reports(config: Config, reader: Reader, now: datetime) -> Iterator[Finding]:
+    if not config.report or not reader.read("FROM duckdb_views() WHERE view_name = 'reports'"):
         return  # nor can an older runlake, whose copy this is, have made any
     last = reader.alerting().last_reports()
-    for report in configured:
-        sendings = [each for each in last if each.report == report.name]
-        found = reports.judge(ReportFailed(kind="report_failed"), report.name, sendings, now)
+    for report in config.report:
+        found = reports.judge(ReportFailed(kind="report_failed"), report, config.channel, last, now)
         if found.verdict is Verdict.FIRING:
             yield problem(f"report {report.name}", found.why, "it is tried again for a day: runlake sql 'FROM reports'")
