@@ -150,6 +150,17 @@ def test_what_vendors_measure_is_added_up(con: duckdb.DuckDBPyConnection) -> Non
     ]
 
 
+def test_what_is_added_up_comes_to_the_same_in_any_order(con: duckdb.DuckDBPyConnection) -> None:
+    totals = set()
+    for order in ("run_id", "run_id DESC"):
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE measured AS SELECT * REPLACE "
+            f"(MAP {{'cost': CASE run_id WHEN 'a' THEN 1e16 ELSE 1 END}} AS metrics) FROM runs ORDER BY {order}"
+        )
+        totals |= {*ask(con, "SELECT total FROM run_metrics('2026-07-06', '2026-07-13', among := 'measured')")}
+    assert len(totals) == 1
+
+
 def test_freshness_and_coverage_stand_beside_each_figure(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("BEGIN")
     con.execute("INSERT INTO rl.sources VALUES ('s', 'v', 'V', NULL, '2026-07-13 05:00')")

@@ -64,7 +64,8 @@ def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
     wording = Wording(period)
     rows = known.read(
         f"""
-        SELECT n.source, n.pipeline_id, any_value(n.pipeline) AS pipeline, sum(n.failures)::BIGINT AS failures,
+        SELECT n.source, n.pipeline_id, max_by(n.pipeline, (n.last_at, n.signature)) AS pipeline,
+               sum(n.failures)::BIGINT AS failures,
                min(n.first_at) AS first_at, max_by(n.signature, (n.failures, n.signature)) AS signature,
                max_by(n.url, (n.last_at, n.signature)) AS url
         FROM failure_changes({span(period)}, among := 'known') n
