@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from runlake.alerts.scope import matches
@@ -45,15 +46,11 @@ class Asked:
 def moment(option: str, text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
     """`24h` (so long before `now`), a day (its beginning), or an instant, in UTC. What has no offset from UTC is a time
     in `zone`; None is the reader's own. Raises ConfigError."""
+    with suppress(ValueError):
+        return now - span(text)
     try:
-        if len(text) < len("2026-1-1"):
-            return now - span(text)
-        if len(text) == len("2026-11-16"):
-            there = datetime.combine(date.fromisoformat(text), time(), zone)
-        else:
-            there = datetime.fromisoformat(text)
-            there = there.replace(tzinfo=zone) if there.tzinfo is None else there
-        return there.astimezone(UTC)
+        there = datetime.fromisoformat(text)
+        return (there.replace(tzinfo=zone) if there.tzinfo is None else there).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ConfigError(
             f"{option} {text}: write how long ago, such as 24h or 30d, a day such as 2026-11-16, or an instant such as "

@@ -94,26 +94,25 @@ def _row(columns: Sequence[Column], cells: Sequence[str], widths: dict[int, int]
 def _below(text: str, width: int, most: int) -> list[Text]:
     room = max(1, width - len(INDENT))
     lines = list[Text]()
-    rest = Text(text)
-    while rest.plain and len(lines) < most:
-        here, _, later = _cut(rest.plain, room)
-        last = len(lines) + 1 == most
-        line = Text(rest.plain) if last else Text(here)
+    rest = text
+    while rest and len(lines) < most:
+        here, later = _cut(rest, room) if len(lines) + 1 < most else (rest, "")
+        line = Text(here)
         line.truncate(room, overflow="ellipsis")
         lines.append(Text(INDENT, style="dim").append_text(line))
-        rest = Text("" if last else later)
+        rest = later
     return lines
 
 
-def _cut(text: str, room: int) -> tuple[str, str, str]:
+def _cut(text: str, room: int) -> tuple[str, str]:
     """What fits, at a space where there is one in its second half, and the rest."""
     if cell_len(text) <= room:
-        return text, "", ""
+        return text, ""
     head = text[:room]
     while cell_len(head) > room:
         head = head[:-1]
     at = head.rfind(" ")
-    return (head[:at], " ", text[at + 1 :]) if at > room // 2 else (head, "", text[len(head) :])
+    return (head[:at], text[at + 1 :]) if at > room // 2 else (head, text[len(head) :])
 
 
 def write(lines: Iterable[Text]) -> None:
