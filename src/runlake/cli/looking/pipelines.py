@@ -13,6 +13,7 @@ from runlake.cli.reading import as_of
 from runlake.cli.show import Format
 from runlake.config import Config
 from runlake.formats import lasting, some
+from runlake.report.formats.wording import percent
 from runlake.store.query import Reader
 
 # All of a pipeline's figures are the metrics' own: see docs/metrics.md.
@@ -61,27 +62,19 @@ def _heads() -> list[Column]:
 
 
 def _line(row: dict[str, Any]) -> Line:
-    p50 = row["p50_ms"]
+    p50, rate = row["p50_ms"], row["success_rate"]
     return Line(
         [
             row["source"],
             row["pipeline"],
             f"{row['runs']:,}",
-            success(row["success"], row["failure"]),
+            "" if rate is None else f"{percent(rate)} of {row['success'] + row['failure']:,}",
             "" if p50 is None else lasting(timedelta(milliseconds=p50)),
             show.local(row["last_run_at"], seconds=False),
             row["last_status"],
             "" if row["streak"] is None else some(row["streak"], "run"),
         ]
     )
-
-
-def success(good: int, bad: int) -> str:
-    """`97.3 % of 150`; the percentage is cut, not rounded: with a failure it is never 100."""
-    if not good + bad:
-        return ""
-    tenths = good * 1000 // (good + bad)
-    return f"{tenths // 10}.{tenths % 10} % of {good + bad:,}"
 
 
 def _tell_missing(found: list[dict[str, Any]]) -> None:

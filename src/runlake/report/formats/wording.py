@@ -149,10 +149,10 @@ def _number(value: float, kind: Kind) -> str:
     sign, size = (MINUS if value < 0 else ""), abs(value)
     match kind:
         case Kind.SHARE:
-            return sign + _percent(size)
+            return sign + percent(size)
         case Kind.DURATION_MS:
             ms = round(min(size, 1e15))
-            return sign + (f"{ms} ms" if ms < 1000 else lasting(timedelta(milliseconds=ms)))
+            return sign + _lasting(ms)
         case Kind.RATIO:
             return f"{sign}{size:,.1f} x"
         case Kind.COUNT:
@@ -160,7 +160,17 @@ def _number(value: float, kind: Kind) -> str:
     return f"{sign}{size:,.2f}".rstrip("0").rstrip(".") if size % 1 else f"{sign}{size:,.0f}"
 
 
-def _percent(share: float) -> str:
+def _lasting(ms: int) -> str:
+    """As `lasting` says it, and under ten minutes with the seconds: from 1 min 10 s to 1 min 50 s is a difference."""
+    if ms < 1000:
+        return f"{ms} ms"
+    minutes, seconds = divmod(ms // 1000, 60)
+    if 0 < minutes < 10 and seconds:
+        return f"{minutes} min {seconds} s"
+    return lasting(timedelta(milliseconds=ms))
+
+
+def percent(share: float) -> str:
     """One digit after the point; neither "0.0 %" nor "100.0 %" for what is only near it."""
     if share in (0, 1):
         return f"{share:.0%}".replace("%", " %")
