@@ -139,7 +139,10 @@ def test_every_source_is_told_of_also_those_that_could_not_be_seen(report: Repor
 
 
 def test_metrics_are_defined_in_the_words_of_the_ledger(report: Report) -> None:
-    assert {"success_rate", "runs_between", "recoveries", "better or worse"} <= report.definitions.keys()
+    named = list(report.definitions)
+    assert named[:3] == ["better or worse", "success_rate", "runs_between"], "what the others rest on comes first"
+    assert {"recoveries", "waits"} <= {*named}
+    assert "runs_at" not in named
     assert "success / (success + failure)" in report.definitions["success_rate"]
 
 
@@ -234,6 +237,40 @@ def test_a_pipeline_that_was_renamed_has_its_last_name(empty: Path) -> None:
     report = made_of(empty)
     assert said(report, "flakiest", "pipeline", "flaky runs") == [("Even newer", 3)]
     assert report.look_at[0].text.startswith("Newest (etl) is failing with a new error: ")
+
+
+def test_what_is_failing_is_told_by_its_last_run(empty: Path) -> None:
+    """With a new error, with one that it had before, or with none that its vendor tells."""
+    seen = History()
+    for number, error in ((-7, "disk full"), (1, "no key"), (2, "no key"), (3, "disk full")):
+        seen.run("etl/load", MONDAY + number * DAY, "bad", error=error)
+    seen.run("etl/clean", MONDAY - 7 * DAY)
+    for number, error in ((0, "no net"), (1, "no key"), (2, "no net")):
+        seen.run("etl/clean", MONDAY + number * DAY, "bad", error=error)
+    for number in range(4):
+        seen.run("ml/train", MONDAY + number * DAY, "bad")
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    assert [item.text for item in made_of(empty).look_at] == [
+        "Train (ml) is failing, which is new: 4 failures since Mon 9 Nov 00:00",
+        "Load (etl) is still failing: 4 runs in a row since Mon 2 Nov 00:06",
+        "Clean (etl) is failing with a new error: 2 failures since Mon 9 Nov 00:00, no net",
+    ]
+
+
+def test_what_little_is_known_of_the_week_before_is_nothing_to_compare_with(empty: Path) -> None:
+    seen = History()
+    for number in range(-2, 4):
+        seen.run("etl/load", MONDAY + number * DAY, "bad" if number % 2 else "ok", error="no key")
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    report = made_of(empty)
+    assert report.direction is Direction.UNKNOWN
+    assert {each.before for each in report.figures} == {None}
+    with Reader(empty) as reader:
+        assert list(reader.ask(report.figures[0].sql).rows()) == [(4.0, None)]
 
 
 def test_a_week_that_is_not_over_says_so(ledger: Path) -> None:

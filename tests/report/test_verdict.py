@@ -82,4 +82,4 @@ def test_the_standard_errors_are_those_of_two_proportions() -> None:
 
 def test_the_rule_is_told_with_its_numbers() -> None:
     assert "2 standard errors" in RULE
-    assert "25%" in RULE
+    assert "25 %" in RULE

@@ -18,6 +18,7 @@ from runlake.report.scope import Scope
 from runlake.report.sections import sections
 from runlake.report.sight import is_new, of_sources, seen, warnings
 from runlake.report.verdict import RULE, judged, totals
+from runlake.store.database import METRICS
 from runlake.store.query import Reader
 
 
@@ -31,7 +32,8 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
     known = Known(reader, period, scope.condition(config.owner))
     among = of_sources(scope)
     now, before = seen(known, period, among), seen(known, period.before, among)
-    [first] = known.read("SELECT min(created_at) AS at FROM known")
+    earliest = known.value("SELECT min(created_at) FROM known")
+    new = is_new(period, earliest)
     unknown = known.value(
         f"SELECT count(*) FILTER (status = 'unknown') FROM runs_between({span(period)}, among := 'known')"
     )
@@ -42,10 +44,10 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         totals(known, period.before, compared),
         compared=compared,
         left_out=[name for name in now if name not in compared],
-        is_new=is_new(period, first["at"]),
+        is_new=new,
     )
     listed = sections(known, period, scope)
-    at_the_top = list(figures(known, period))
+    at_the_top = list(figures(known, period, is_new=new))
     charts = _charts(reader, period, known) if pictures else []
     return Report(
         title=f"Runs of {period.name}",
@@ -55,7 +57,7 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         verdict=verdict,
         look_at=look_at(known, period, list(now.values()), listed),
         figures=at_the_top,
-        warnings=list(warnings(period, list(now.values()), unknown=unknown, earliest=first["at"])),
+        warnings=list(warnings(period, list(now.values()), unknown=unknown, earliest=earliest)),
         sections=listed,
         charts=charts,
         definitions={
@@ -81,10 +83,10 @@ def _charts(reader: Reader, period: Period, known: Known) -> list[Chart]:
 
 
 def _definitions(known: Known, asked: Iterable[str]) -> dict[str, str]:
-    """In the ledger's own words, of the metrics that were asked."""
+    """In the ledger's own words and the order of docs/metrics.md, of the metrics that were asked; but for those which
+    say what was known then, as the top of the report does."""
     used = {word for select in asked for word in re.findall(r"\b([a-z]\w*)\(", select)}
-    found = known.read(
-        "SELECT DISTINCT function_name AS name, comment FROM duckdb_functions() "
-        "WHERE NOT internal AND comment IS NOT NULL AND function_type IN ('macro', 'table_macro') ORDER BY ALL"
-    )
-    return {row["name"]: row["comment"] for row in found if row["name"] in used}
+    used -= {"runs_at", "failed_steps_at"}
+    comments = known.read("SELECT function_name AS name, comment FROM duckdb_functions() WHERE NOT internal")
+    said = {row["name"]: row["comment"] for row in comments}
+    return {name: said[name] for name in METRICS if name in used}

@@ -30,10 +30,10 @@ LEAST_LOST_MS = 3_600_000
 
 RULE = (
     "Better or worse is said of the sources that could be seen whole in both periods: by the success rate where it "
-    f"differs by {SIGNIFICANT:g} standard errors or more (of two proportions); else by the pipelines whose last rated "
-    f"run failed, where they differ by {LEAST_PIPELINES} and by {NOTABLE:.0%} or more; else by the time lost, where it "
-    f"differs by an hour and by {NOTABLE:.0%} or more; neither of these where the success rate differs by "
-    f"{LEANING:g} standard error or more the other way. Else it is about the same."
+    f"differs by {SIGNIFICANT:g} standard errors or more; else by the pipelines whose last rated run failed, where "
+    f"they differ by {LEAST_PIPELINES} and by {NOTABLE * 100:g} % or more; else by the time lost, where it differs by "
+    f"an hour and by {NOTABLE * 100:g} % or more; but by neither where the success rate differs by {LEANING:g} "
+    "standard error or more the other way. Else it is about the same."
 )
 
 

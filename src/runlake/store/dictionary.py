@@ -135,8 +135,9 @@ Made from the comments in the database (`make docs`), where any client can read 
 `SELECT function_name, parameters, comment FROM duckdb_functions()`. The words are those of the
 [data dictionary](data-dictionary.md).
 
-- **Period.** `since` and `until` are instants; `'2026-07-06'` is midnight in UTC. A run belongs to it by its
-  `created_at`: since <= created_at < until. Hours and days are those of the time zone `tz`.
+- **Period.** `since` and `until` are instants. A run belongs to it by its `created_at`: since <= created_at < until.
+  `'2026-07-06'` is midnight in UTC to `runlake` itself; another client takes its own time zone, until it is told
+  `SET TimeZone = 'UTC'`. Hours and days are those of the time zone `tz`.
 - **A run counts once**, by the last of its attempts created in the period; earlier ones count as reruns. Vanished runs
   do not count. Cancelled, rejected and skipped (neutral), open and unknown runs are outside of rates, and counted
   beside them.
@@ -150,6 +151,8 @@ Made from the comments in the database (`make docs`), where any client can read 
   WITH known AS (FROM runs_at('2026-07-13 06:00') WHERE created_at >= '2026-07-06' AND created_at < '2026-07-13')
   FROM pipeline_stats('2026-07-06', '2026-07-13', among := 'known')
   ```
+
+  So does `steps` name the steps that `failing_steps` looks at: a relation with the columns of `failed_steps_at`.
 
 - **How far to trust it.** `observed_through` and `missing_runs` stand beside each figure; `source_coverage` says more.
 - Rows come in no particular order. Instants are `TIMESTAMP WITH TIME ZONE`; lengths of time are in milliseconds.

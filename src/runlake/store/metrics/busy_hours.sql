@@ -22,4 +22,4 @@ _hours AS (
          sum(failure)::BIGINT AS failure, sum(rated)::BIGINT AS rated, coalesce(sum(busy_ms), 0)::BIGINT AS busy_ms
   FROM _local GROUP BY ALL)
 SELECT *, observed_through(source) AS observed_through, missing_runs(source, since, until) AS missing_runs FROM _hours;
-COMMENT ON MACRO TABLE busy_hours IS 'When is there most to do? One row for each source, weekday and hour by the clocks of the time zone in which a run was created. A run counts once, by the last of its attempts created in the period, with all its work in the hour in which that was created. In the night in which clocks are put back an hour that comes twice counts as one.';
+COMMENT ON MACRO TABLE busy_hours IS 'When is there most to do? One row for each source, weekday and hour by the clocks of the time zone in which a run was created, with all its work in that hour. In the night in which clocks are put back an hour that comes twice counts as one.';

@@ -4,7 +4,7 @@
 -- pipelines: How many pipelines these are of.
 -- first_at: When the first of them was created.
 -- last_at: When the last of them was created.
--- error_message: What the last of them says went wrong.
+-- error_message: What the last of them says went wrong; of several at one instant, that of the highest attempt, run_id, pipeline_id.
 -- url: Where to look at the last of them in the vendor's pages.
 -- observed_through: Up to when the source can be vouched for, as known now.
 -- missing_runs: Runs of the source that the vendor lists and the ledger lacks: see missing_runs; null where they were never compared.
@@ -18,4 +18,4 @@ WITH _signatures AS (
 SELECT source, vendor, signature, failures, pipelines, first_at, last_at, last.message AS error_message, last.url AS url,
        observed_through(source) AS observed_through, missing_runs(source, since, until) AS missing_runs
 FROM _signatures;
-COMMENT ON MACRO TABLE error_signatures IS 'Which errors are there most of? One row for each source and error signature of the runs created in the period that failed or timed out. A run counts once, by the last of its attempts created in the period. The last of several is that of the highest created_at, attempt, run_id, pipeline_id.';
+COMMENT ON MACRO TABLE error_signatures IS 'Which errors are there most of? One row for each source and error signature of the runs created in the period that failed or timed out.';

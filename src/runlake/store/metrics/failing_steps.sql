@@ -4,7 +4,7 @@
 -- failures: Failed or timed out steps of that name in failed runs.
 -- failed_runs: Failed runs in which there is one.
 -- runs_failed_in_all: Failed runs of the pipeline, also those of which no step is known.
--- error_message: What the last of these steps says went wrong.
+-- error_message: What the last of these steps says went wrong: that of the run with the highest created_at, attempt, run_id, and there of the highest step_no.
 -- url: Where to look at its run in the vendor's pages.
 -- observed_through: Up to when the source can be vouched for, as known now.
 -- missing_runs: Runs of the pipeline that the vendor lists and the ledger lacks: see missing_runs; null where they were never compared.
@@ -26,4 +26,4 @@ SELECT source, vendor, pipeline_id, s.last.pipeline AS pipeline, s.step, s.failu
        a.failed_runs AS runs_failed_in_all, s.last.message AS error_message, s.last.url AS url,
        observed_through(source) AS observed_through, missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM _steps s JOIN _all a USING (source, vendor, pipeline_id);
-COMMENT ON MACRO TABLE failing_steps IS 'Which steps fail most? One row for each pipeline and name of a step that failed or timed out in a run, created in the period, that failed or timed out itself; a step that failed in a run which passed does not count. A run counts once, by the last of its attempts created in the period. The last of several steps is that of the run with the highest created_at, attempt, run_id, and there of the highest step_no. `steps` names the relation of steps: the view, or what failed_steps_at gives.';
+COMMENT ON MACRO TABLE failing_steps IS 'Which steps fail most? One row for each pipeline and name of a step that failed or timed out in a run, created in the period, that failed or timed out itself; a step that failed in a run which passed does not count.';

@@ -6,7 +6,7 @@
 -- failures_before: Runs that failed with it in the baseline.
 -- first_at: When the first of all these was created.
 -- last_at: When the last of all these was created.
--- example_run_key: The last of them.
+-- example_run_key: The last of them; of several at one instant, that of the highest attempt, run_id.
 -- url: Where to look at it in the vendor's pages.
 -- error_message: What it says went wrong.
 -- observed_through: Up to when the source can be vouched for, as known now.
@@ -34,4 +34,4 @@ SELECT source, vendor, pipeline_id, last.pipeline AS pipeline, signature,
        missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM _folded LEFT JOIN _standing USING (source, pipeline_id)
 WHERE failures > 0 OR last_outcome = 'success';
-COMMENT ON MACRO TABLE failure_changes IS 'Which failures are new, which go on, and which are over? One row for each pipeline and error signature of runs that failed or timed out in [since, until) or in the baseline, the time just before since (28 days, of 24 hours). ''new'': in the period, not in the baseline; ''recurring'': in both; ''fixed'': in the baseline and not in the period, in which the pipeline''s last run that succeeded or failed succeeded. What failed in the baseline and has not succeeded in the period is in neither list. A run counts once in each of the two, by the last of its attempts created in it. The last of several is that of the highest created_at, attempt, run_id.';
+COMMENT ON MACRO TABLE failure_changes IS 'Which failures are new, which go on, and which are over? One row for each pipeline and error signature of runs that failed or timed out in the period or in the baseline, the time just before it (28 days, of 24 hours). ''new'': in the period, not in the baseline; ''recurring'': in both; ''fixed'': in the baseline and not in the period, in which the pipeline''s last run that succeeded or failed succeeded. What failed in the baseline and has not succeeded in the period is left out.';

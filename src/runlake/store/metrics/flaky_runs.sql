@@ -1,8 +1,8 @@
 -- example: SELECT pipeline, how, count(*) FROM flaky_runs('2026-07-06', '2026-07-13') GROUP BY ALL ORDER BY ALL
 -- pipeline: The pipeline's name as of the failed run, else its id.
--- how: 'attempt': a later attempt of the same run succeeded; 'run': the next run of the same version did.
+-- how: 'attempt': a later attempt of the same run succeeded; 'run': it was the last attempt of its run, and the next run did, in the order of created_at, attempt, run_id and each by its last attempt.
 -- failed_run_key: The run, and attempt, that failed.
--- passed_run_key: The one that succeeded.
+-- passed_run_key: The one that succeeded: the first such attempt, or that next run.
 -- version: The version that failed, else that which passed; null where neither is known.
 -- failed_at: When the failed one ended, else when it was created.
 -- url: Where to look at the failed one in the vendor's pages.
@@ -34,4 +34,4 @@ _runs AS (
 SELECT source, vendor, pipeline_id, pipeline, how, failed_run_key, passed_run_key, version, failed_at, url,
        observed_through(source) AS observed_through, missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM (SELECT *, 'attempt' AS how FROM _attempts UNION ALL BY NAME SELECT *, 'run' AS how FROM _runs);
-COMMENT ON MACRO TABLE flaky_runs IS 'What failed and then passed without a change? One row for each failure, a run and attempt created in the period, where either (how = ''attempt'') a later attempt of the same run, created in the period too, succeeded, unless both versions are known and differ: the first such attempt is the one that passed; or (how = ''run'') it is the last attempt of its run, and the next run of the pipeline that succeeded or failed, in the order of created_at, attempt, run_id and each by its last attempt, succeeded with the same known pipeline_version. Where a vendor tells no version, only attempts can tell.';
+COMMENT ON MACRO TABLE flaky_runs IS 'What failed and then passed without a change? One row for each failure, a run and attempt created in the period, after which a later attempt of the same run, created in the period too, succeeded, unless both versions are known and differ; or after which the pipeline''s next run that succeeded or failed succeeded with the same known version. Where a vendor tells no version, only attempts can tell.';

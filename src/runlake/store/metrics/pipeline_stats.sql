@@ -5,4 +5,4 @@ SELECT f.source, f.vendor, f.pipeline_id, newest.pipeline AS pipeline,
        newest.url AS last_url, observed_through(f.source) AS observed_through,
        missing_runs(f.source, f.pipeline_id, since, until) AS missing_runs
 FROM run_figures(since, until, true, among) f;
-COMMENT ON MACRO TABLE pipeline_stats IS 'How does each pipeline do? One row for each pipeline with a run in the period. A run counts once, by the last of its attempts created in the period; earlier ones are reruns. Vanished runs do not count. Cancelled, rejected and skipped (neutral), open and unknown runs are outside the success rate and beside it. Durations are of runs that succeeded, queue times of all runs; percentiles are interpolated between neighbours.';
+COMMENT ON MACRO TABLE pipeline_stats IS 'How does each pipeline do? One row for each pipeline with a run in the period. Cancelled, rejected and skipped (neutral), open and unknown runs are outside the success rate and beside it. Durations are of runs that succeeded, queue times of all runs; percentiles are interpolated between neighbours.';

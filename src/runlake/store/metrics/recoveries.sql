@@ -2,7 +2,7 @@
 -- The names of the relations begin with a line here: a caller's own that `among` names is not taken for one of them.
 -- example: SELECT pipeline, avg(recovery_ms), median(recovery_ms), count(*) FILTER (recovered_at IS NULL) FROM recoveries('2026-07-06', '2026-07-13') GROUP BY ALL ORDER BY ALL
 -- pipeline: The pipeline's name as of the first of the failed runs, else its id.
--- failures: How many runs failed in a row.
+-- failures: How many runs failed in a row, each by its last attempt, in the order of created_at, attempt, run_id.
 -- began_at: When the first of them ended, else when it was created.
 -- recovered_at: When the first success after them ended, else when it was created; null where none was created in the period.
 -- recovery_ms: Milliseconds from the one to the other, 0 where the success ended first; null while it has not recovered.
@@ -34,4 +34,4 @@ SELECT source, first.vendor AS vendor, pipeline_id, first.pipeline AS pipeline, 
        first.run_key AS first_run_key, first.url AS first_url, observed_through(source) AS observed_through,
        missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM _streaks;
-COMMENT ON MACRO TABLE recoveries IS 'How long did each failure last? One row for each streak of failed runs: runs of a pipeline created in the period, each by its last attempt, in the order of created_at, attempt, run_id, that failed with no success between them; cancelled, rejected, skipped, open and unknown runs are passed over. Runs outside the period are not looked at: a streak that was going on when it began is counted from its first failure in it, and is recovered only by a success created in it. For whole streaks ask for more time, and filter on recovered_at. Mean time to recovery is avg(recovery_ms), the median median(recovery_ms).';
+COMMENT ON MACRO TABLE recoveries IS 'How long did each failure last? One row for each streak of failed runs: runs of a pipeline, created in the period, that failed with no success between them; cancelled, rejected, skipped, open and unknown runs are passed over. A streak that was going on when the period began is counted from its first failure in it, and is recovered only by a success created in it: for whole streaks ask for more time, and filter on recovered_at. Mean time to recovery is avg(recovery_ms), the median median(recovery_ms).';

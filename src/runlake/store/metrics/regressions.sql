@@ -1,6 +1,6 @@
 -- example: SELECT pipeline, what, now, before, ratio, n_now, n_before FROM regressions('2026-07-06', '2026-07-13') ORDER BY ALL
 -- pipeline: The pipeline's name as of its last run in the period, else its id.
--- what: What got worse: 'duration' or 'success rate'.
+-- what: What got worse: 'duration' or 'success rate': (before - now) / sqrt(p * (1 - p) * (1 / n_now + 1 / n_before)) >= 2, where p is the rate of both together.
 -- now: In the period: the median duration in milliseconds, or the success rate from 0 to 1.
 -- before: The same in the baseline.
 -- ratio: now / before; null where before is 0.
@@ -40,4 +40,4 @@ _worse AS (
 SELECT source, vendor, pipeline_id, pipeline, what, now, before, now / nullif(before, 0) AS ratio, n_now, n_before,
        observed_through(source) AS observed_through, missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM _worse;
-COMMENT ON MACRO TABLE regressions IS 'What got worse, and on how many runs does that rest? One row for each pipeline and what got worse in [since, until) against the baseline, the time just before since (28 days, of 24 hours). ''duration'': with at least 10 successful runs of known duration on each side, the median now is above the third quartile of before, at least 1.3 times the median of before, and at least 10 seconds more. ''success rate'': with at least 10 runs that succeeded or failed on each side, the rate now is below that of before by at least two standard errors of the difference: (before - now) / sqrt(p * (1 - p) * (1 / n_now + 1 / n_before)) >= 2, where p is the rate of both together. A run counts once in each of the two, by the last of its attempts created in it.';
+COMMENT ON MACRO TABLE regressions IS 'What got worse, and on how many runs does that rest? One row for each pipeline and what got worse in the period against the baseline, the time just before it (28 days, of 24 hours). ''duration'': with at least 10 successful runs of known duration on each side, the median now is above the third quartile of before, at least 1.3 times the median of before, and at least 10 seconds more. ''success rate'': with at least 10 runs that succeeded or failed on each side, the rate now is below that of before by at least two standard errors of the difference.';

@@ -21,4 +21,4 @@ LEFT JOIN (
   GROUP BY ALL) a USING (source, pipeline_id, run_id)
 WHERE r.created_at >= since::TIMESTAMPTZ AND r.created_at < until::TIMESTAMPTZ AND r.vanished_at IS NULL
   AND (a.last_attempt IS NULL OR r.attempt = a.last_attempt);
-COMMENT ON MACRO TABLE runs_between IS 'Which runs were created in [since, until)? One row for each run, which is the last of its attempts created in that time; vanished ones are left out. All other metrics count these.';
+COMMENT ON MACRO TABLE runs_between IS 'Which runs were created in [since, until)? One row for each run, which is the last of its attempts created in that time: earlier ones are reruns. Time wasted is that of attempts that failed, were cancelled or were followed by another. Vanished runs are left out. All other metrics count these.';

@@ -1,6 +1,7 @@
 -- example: SELECT pipeline, run_id, waiting_from, waiting_to, waited_ms FROM waits('2026-07-13', '2026-07-20') ORDER BY waited_ms DESC, run_id LIMIT 10
 -- pipeline: The pipeline's name, else its id.
--- waiting_from: When the run was first seen waiting.
+-- run_key: The run and attempt: one that among has, which has not vanished. Nothing else is taken from among but what it is called.
+-- waiting_from: When the run was first seen waiting: in the snapshots observed up to known_at, by the mapping of then.
 -- waiting_to: When it was first seen in another status after that, or gone; null where it still waited at known_at.
 -- waited_ms: Milliseconds from the one to the other, or to known_at: all of the wait.
 -- in_period_ms: How much of that lies in the period.
@@ -35,4 +36,4 @@ SELECT source, vendor, pipeline_id, coalesce(pipeline_name, pipeline_id) AS pipe
        run_url AS url, observed_through(source) AS observed_through,
        missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM query_table(among) JOIN _waits USING (run_key) WHERE vanished_at IS NULL;
-COMMENT ON MACRO TABLE waits IS 'How long did runs wait for people? One row for each stretch in which a run, or one attempt of it, was seen waiting without a break, that overlaps [since, until); whenever the run was created. From the snapshots observed up to known_at, by the mapping of then: a wait begins with the first that shows the run waiting, and ends with the next that shows anything else. So it is as exact as the source was polled, and of a run that was met waiting it begins then. Of `among` only which runs it has counts, vanished ones left out.';
+COMMENT ON MACRO TABLE waits IS 'How long did runs wait for people? One row for each stretch in which a run, or one attempt of it, was seen waiting without a break, that overlaps the period, whenever the run was created. A wait begins with the first look that shows the run waiting, and ends with the next that shows anything else: it is as exact as the source was polled.';
