@@ -73,7 +73,7 @@ def test_all_five_say_what_they_show(charts: dict[str, Chart]) -> None:
         "2026-W46: etl 74.2 % is the lowest of 2 sources, ml 87.5 % the highest. "
         "Of chat no run is known that succeeded or failed."
     )
-    assert charts["durations"].alt == "Slow takes 2.9 x as long as before: a median of 15 min where it was 5 min."
+    assert charts["durations"].alt == "Slow takes 2.9 x as long as before: a median of 15 min where it was 5 min 14 s."
     assert charts["strip"].alt.startswith("77 runs of 8 pipelines through 2026-W46; 18 failed, 10 of them of Shaky.")
     assert "60 failures in 12 weeks; the most in an hour of the week, 10, on Tue between 05:00" in charts["hours"].alt
 

@@ -28,9 +28,11 @@ class _Number:
         )
 
 
-def figures(known: Known, period: Period) -> Iterator[Figure]:
+def figures(known: Known, period: Period, *, is_new: bool) -> Iterator[Figure]:
+    """`is_new`: less is known than the period before; what little is known of that is nothing to compare with."""
     for number in _numbers(period):
-        now, before = number.sql(period), number.sql(period.before)
+        now = number.sql(period)
+        before = "SELECT NULL" if is_new else number.sql(period.before)
         yield Figure(
             name=number.name,
             kind=number.kind,

@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from runlake.formats import some
+from runlake.model import RunStatus
 from runlake.report.asking import Known, at, span
 from runlake.report.formats.wording import Wording, line
 from runlake.report.model import Item, Kind, Section
@@ -18,6 +19,9 @@ from runlake.report.sight import Seen, unseen
 MOST = 3
 
 LONG_WAIT = timedelta(days=1)
+
+_NO_ERROR = (RunStatus.FAILED, RunStatus.TIMED_OUT)
+"""What failure_changes says of runs without an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +65,27 @@ def _unseen(period: Period, sources: Sequence[Seen]) -> Iterator[_Found]:
 
 
 def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
+    """By the error of the last run: one that failed with a new error and then with an old one is still failing."""
     wording = Wording(period)
     rows = known.read(
         f"""
-        SELECT n.source, n.pipeline_id, max_by(n.pipeline, (n.last_at, n.signature)) AS pipeline,
-               sum(n.failures)::BIGINT AS failures,
-               min(n.first_at) AS first_at, max_by(n.signature, (n.failures, n.signature)) AS signature,
-               max_by(n.url, (n.last_at, n.signature)) AS url
+        SELECT n.source, n.pipeline_id, n.pipeline, n.signature, n.failures, n.first_at, n.url
         FROM failure_changes({span(period)}, among := 'known') n
         JOIN recoveries({span(period)}, among := 'known') r USING (source, pipeline_id)
-        WHERE n.change = 'new' AND r.recovered_at IS NULL
-        GROUP BY n.source, n.pipeline_id
-        ORDER BY failures DESC, n.source, n.pipeline_id LIMIT {MOST}
+        WHERE n.failures > 0 AND r.recovered_at IS NULL
+        QUALIFY n.change = 'new'
+          AND row_number() OVER (PARTITION BY n.source, n.pipeline_id ORDER BY n.last_at DESC, n.signature) = 1
+        ORDER BY n.failures DESC, n.source, n.pipeline_id LIMIT {MOST}
         """
     )
     for row in rows:
         failures = f"{some(row['failures'], 'failure')} since {wording.instant(row['first_at'])}"
-        said = f"{_name(row)} is failing with a new error: {failures}, {line(row['signature'], 120)}"
+        # Where a vendor tells no error, what is known is that it did not fail before.
+        said = (
+            f"{_name(row)} is failing, which is new: {failures}"
+            if row["signature"] in _NO_ERROR
+            else f"{_name(row)} is failing with a new error: {failures}, {line(row['signature'], 120)}"
+        )
         yield _about(row, said, "new_failures", row["url"])
 
 
