@@ -90,7 +90,7 @@ class World:
         return MADE
 
     async def rows(self) -> list[Sending]:
-        return await self.store.reports(lambda books: books.last())
+        return await self.store.reports(lambda books: books.last(self.now))
 
     async def states(self) -> dict[str, tuple[bool, bool, int]]:
         """By place: delivered, dropped, attempts."""
@@ -159,7 +159,22 @@ async def test_a_week_is_reported_once_however_often_the_cron_ticks_and_whicheve
 async def test_a_clock_that_was_ahead_costs_no_second_report(tmp_path: Path) -> None:
     async with world(tmp_path) as ours:
         await ours.go(MONDAY + 7 * DAY)
-        assert not (await ours.go(MONDAY + DAY)).delivered
+        assert {row.period for row in await ours.rows()} == {"2026-W48"}
+        await ours.go(MONDAY + DAY)
+        assert {row.period for row in await ours.rows()} == {"2026-W47"}, "which the clock had left out"
+        assert not (await ours.go(MONDAY + 7 * DAY - MINUTE)).delivered
+        assert not (await ours.go(MONDAY + 8 * DAY)).delivered
+        assert [each.period.name for each in ours.asked] == ["2026-W48", "2026-W47"]
+
+
+async def test_a_clock_that_was_a_year_ahead_silences_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path) as ours:
+        with patch.object(ours, "render", _dying), pytest.raises(Killed):
+            await ours.go(MONDAY + 364 * DAY)
+        done = await ours.go(MONDAY)
+        assert [asked.period.name for asked in ours.asked] == ["2026-W47"], "and not that of next year"
+        assert (len(done.delivered), done.next_at) == (4, MONDAY + 7 * DAY)
+        assert len((await ours.go(MONDAY + 7 * DAY)).delivered) == 4
 
 
 async def test_each_team_gets_its_own(tmp_path: Path) -> None:
@@ -272,6 +287,10 @@ def dying(fatal: int, passed: list[str]) -> Iterator[None]:
         stack.enter_context(patch.object(channels, "convey", convey))
         stack.enter_context(patch.object(Path, "write_text", write_text))
         yield
+
+
+async def _dying(asked: Asked) -> Rendered:
+    raise Killed
 
 
 async def test_wherever_it_is_killed_each_place_gets_it_once_by_its_id(tmp_path: Path) -> None:
@@ -429,11 +448,8 @@ async def test_a_place_that_it_no_longer_goes_to_is_no_reason_for_an_alert(tmp_p
 
 
 async def test_one_that_is_stuck_is_an_alert_and_one_that_is_let_go_is_none(tmp_path: Path) -> None:
-    async def hangs(asked: Asked) -> Rendered:
-        raise Killed
-
     async with world(tmp_path) as ours:
-        with patch.object(ours, "render", hangs), pytest.raises(Killed):
+        with patch.object(ours, "render", _dying), pytest.raises(Killed):
             await ours.go(MONDAY)
         ours.now = MONDAY + 2 * HOUR
         await ours.store.alerting(lambda books: evaluate(books, ours.config, ours.now))

@@ -197,7 +197,7 @@ class _Evaluation:
         rules = [rule for rule in self._rules if isinstance(rule, ReportFailed)]
         if not self._config.report or not rules:
             return
-        last = self._books.last_reports()
+        last = self._books.last_reports(self._now)
         for report in self._config.report:
             for rule in rules:
                 self._step(rule, of_reports.judge(rule, report, self._config.channel, last, self._now), None)

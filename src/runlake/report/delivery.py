@@ -74,22 +74,21 @@ async def deliver(
 def claim(books: ReportBooks, config: Config, now: datetime) -> list[Sending]:
     """Plans what has come due, and returns what is sent now. Of ticks that were missed, the last is made up for; those
     of before the report was in the config are not."""
-    planned = books.planned()
+    planned = books.planned(now)
     places = {report.name: report.places(config.channel) for report in config.report}
     for report in config.report:
         covered = _last_due(report, now, books.began())
-        if report.name not in planned:
+        since, names = planned.get(report.name, (None, []))
+        if since is None:
             first = _sending(report, covered, None, now)
             books.plan([first])
             books.dropped([first], now)
-            continue
-        since, name = planned[report.name]
-        if covered.since > since and covered.name != name:
+        elif covered.since > since and covered.name not in names:
             books.plan([_sending(report, covered, place, now) for place in places[report.name]])
     waiting = books.waiting()
     wanted = [each for each in waiting if each.channel in places.get(each.report, ())]
     books.dropped([each for each in waiting if each not in wanted], now)
-    due = [each for each in wanted if each.retry_at is None or each.retry_at <= now]
+    due = [each for each in wanted if _due_at(each) <= now]
     books.claim(due, now)
     return due
 
@@ -115,8 +114,13 @@ def _sending(report: Report, covered: Period, channel: str | None, now: datetime
 
 
 def _next_at(books: ReportBooks, config: Config, now: datetime) -> datetime | None:
-    retries = [each.retry_at for each in books.waiting() if each.retry_at is not None]
-    return min([*retries, *(next_after(report.cron, now) for report in config.report)], default=None)
+    waiting = (_due_at(each) for each in books.waiting())
+    return min([*waiting, *(next_after(report.cron, now) for report in config.report)], default=None)
+
+
+def _due_at(each: Sending) -> datetime:
+    """When it is sent: not before it was planned, of which a clock may have been ahead."""
+    return each.retry_at or each.created_at
 
 
 # --- making it, and sending it ---------------------------------------------------------------------------------------

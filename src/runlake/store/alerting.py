@@ -86,9 +86,9 @@ class AlertBooks(Outbox):
         """
         return seen.pipelines(self._con, known, keys, now, conditions=conditions, labels=labels)
 
-    def last_reports(self) -> list[Sending]:
-        """Of each report that is made by itself, what became of the last."""
-        return ReportBooks(self._con).last()
+    def last_reports(self, by: datetime) -> list[Sending]:
+        """Of each report that is made by itself, what became of the last that was due by then."""
+        return ReportBooks(self._con).last(by)
 
     def past(self, start: datetime) -> Past:
         """What there was to be seen from then on."""

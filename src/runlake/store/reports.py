@@ -44,10 +44,14 @@ class ReportBooks:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
 
-    def planned(self) -> dict[str, tuple[datetime, str]]:
-        """By report, the last period for which it was planned: when that begins, and its name."""
-        found = self._con.execute("SELECT report, max(since), arg_max(period, since) FROM rl.reports GROUP BY report")
-        return {report: (since, period) for report, since, period in found.fetchall()}
+    def planned(self, by: datetime) -> dict[str, tuple[datetime | None, list[str]]]:
+        """By report, when the last period begins for which it was planned by then, if any was: a clock may have been
+        ahead. And the names of all for which it ever was."""
+        found = self._con.execute(
+            "SELECT report, max(since) FILTER (created_at <= ?), list(DISTINCT period) FROM rl.reports GROUP BY report",
+            [by],
+        )
+        return {report: (since, periods) for report, since, periods in found.fetchall()}
 
     def began(self) -> datetime | None:
         return began(self._con)
@@ -59,9 +63,10 @@ class ReportBooks:
         """What is neither delivered nor dropped, the oldest first."""
         return _sendings(self._con, "WHERE delivered_at IS NULL AND dropped_at IS NULL")
 
-    def last(self) -> list[Sending]:
-        """Of each report, all of the last period for which it was planned."""
-        return _sendings(self._con, "QUALIFY since = max(since) OVER (PARTITION BY report)")
+    def last(self, by: datetime) -> list[Sending]:
+        """Of each report, all of the last period for which it was planned by then: a clock may have been ahead."""
+        which = "WHERE created_at <= ? QUALIFY since = max(since) OVER (PARTITION BY report)"
+        return _sendings(self._con, which, by)
 
     def claim(self, claimed: Sequence[Sending], at: datetime) -> None:
         """They are sent now, for the first time or again."""
@@ -88,8 +93,8 @@ class ReportBooks:
                 )
 
 
-def _sendings(con: duckdb.DuckDBPyConnection, which: str) -> list[Sending]:
+def _sendings(con: duckdb.DuckDBPyConnection, which: str, *values: datetime) -> list[Sending]:
     query = (
         f"SELECT * REPLACE (message_id::VARCHAR AS message_id) FROM rl.reports {which} ORDER BY since, report, channel"
     )
-    return [Sending(**row) for row in rows(con, query)]
+    return [Sending(**row) for row in rows(con, query, values)]

@@ -42,7 +42,7 @@ def in_the_ledger(channels: Sequence[AnyChannel], reader: Reader) -> Iterator[Fi
 def of_reports(config: Config, reader: Reader, now: datetime) -> Iterator[Finding]:
     if not config.report or not reader.read("FROM duckdb_views() WHERE view_name = 'reports'"):
         return  # nor can an older runlake, whose copy this is, have made any
-    last = reader.alerting().last_reports()
+    last = reader.alerting().last_reports(now)
     for report in config.report:
         found = reports.judge(ReportFailed(kind="report_failed"), report, config.channel, last, now)
         if found.verdict is Verdict.FIRING:
