@@ -3,6 +3,7 @@
 `python -m benchmarks store`: what a commit costs on a large ledger. `python -m benchmarks publish`: what a copy of it
 for readers costs. `python -m benchmarks alerts`: 1,000 rules and 10,000 pipelines, on a ledger and on a tenth of it.
 `python -m benchmarks report`: the weekly report of so many runs in its twelve weeks.
+`python -m benchmarks metrics`: every metric beside the plainest SQL, on so many runs of twelve months.
 Sizes are flags; nothing here judges a time.
 `python -m benchmarks day|soak|readers|idle`: of the daemon; `--help` after the word tells its flags.
 """
@@ -26,6 +27,7 @@ from benchmarks import table
 
 Figures = dict[str, Any]
 
+WORDS = ("sync", "store", "publish", "alerts", "report", "metrics")
 DAEMON = ("day", "soak", "readers", "idle")
 
 STAGES = {
@@ -129,7 +131,7 @@ def main() -> int:
         command = [sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]
         return subprocess.run(command, check=False).returncode
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["sync", "store", "publish", "alerts", "report"], default="sync")
+    parser.add_argument("what", nargs="?", choices=WORDS, default="sync")
     parser.add_argument("--runs", type=int, default=100_000, help="runs that the vendor has")
     parser.add_argument("--stored", type=int, default=1_000_000, help="runs stored for (e) and all other words")
     parser.add_argument("--page-size", type=int, default=200, help="runs a page; the connector's default")
@@ -155,6 +157,10 @@ def main() -> int:
         if chosen.what == "report":
             figures = run("report", chosen.stored, folder)
             print(json.dumps(figures, indent=1) if chosen.format == "json" else table.report(figures))
+            return 0
+        if chosen.what == "metrics":
+            figures = run("metrics", chosen.stored, folder)
+            print(json.dumps(figures, indent=1) if chosen.format == "json" else table.metrics(figures))
             return 0
         with vendor(chosen.runs) as port:
             benchmark = Benchmark(port, chosen.runs, chosen.stored, chosen.page_size, Path(folder))

@@ -95,6 +95,23 @@ def report(figures: Figures) -> str:
     return f"{figures['runs']:,} runs, a page of {figures['page_bytes'] / 1000:,.0f} kB\n\n{aligned(rows)}"
 
 
+def metrics(figures: Figures) -> str:
+    """What `python -m benchmarks metrics` found: medians, and each metric as a multiple of the plain query."""
+    rows = [["metric", "rows", "wall ms", "of plain", "CPU ms", "of plain"]]
+    for name, took in figures["metrics"].items():
+        pairs = [
+            (f"{took['metric'][kind] * 1000:,.0f}", f"{took['metric'][kind] / took['plain'][kind]:.1f}")
+            for kind in ("wall", "cpu")
+        ]
+        rows.append([name, f"{took['metric']['rows']:,}", *pairs[0], *pairs[1]])
+    asked = [["a process", "wall ms", "CPU ms"]]
+    asked += [
+        [line, f"{took['wall'] * 1000:,.0f}", f"{took['cpu'] * 1000:,.0f}"]
+        for line, took in figures["commands"].items()
+    ]
+    return f"{figures['runs']:,} runs, {figures['file_bytes'] / 1e6:,.0f} MB\n\n{aligned(rows)}\n\n{aligned(asked)}"
+
+
 def aligned(rows: list[list[str]]) -> str:
     """The first column to the left, all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
