@@ -81,7 +81,11 @@ def test_days_are_named_with_the_last_that_is_in_it() -> None:
         ({"week": "2026-W52"}, "2026-12-21 is still to come"),
         ({"week": "0001-W01"}, "a report is of days from 1970-01-01 on"),
         ({"since": "2026-11-01", "until": "9999-12-31"}, "ten years at most"),
-        ({"known_at": datetime(2026, 11, 1, tzinfo=UTC)}, "nothing of 2026-W46 was known"),
+        ({"known_at": datetime(2026, 11, 1, tzinfo=UTC)}, "nothing of 2026-W46 was known .*: write a later --known-at"),
+        (
+            {"as_of": datetime(2026, 11, 1, tzinfo=UTC)},
+            "at 2026-11-01 00:00 UTC: what can be read is no newer; run: ru",
+        ),
     ],
 )
 def test_a_slip_is_told_with_what_to_write(given: dict[str, Any], told: str) -> None:

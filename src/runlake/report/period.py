@@ -124,11 +124,13 @@ def period(
         raise ConfigError(f"a report is of days from {EARLIEST} on, and of ten years at most: not {first} to {end}")
     found = Period(first, end, zone, as_of)
     settled = known_at if known_at is not None else max(found.until, began or found.until) + SETTLES
-    if settled < found.since:
-        raise ConfigError(
-            f"nothing of {found.name} was known at {settled:%Y-%m-%d %H:%M} UTC: write a later --known-at"
+    known_at = min(settled, as_of).astimezone(UTC)
+    if known_at < found.since:
+        instead = (
+            "write a later --known-at" if settled < found.since else "what can be read is no newer; run: runlake sync"
         )
-    return Period(first, end, zone, min(settled, as_of).astimezone(UTC))
+        raise ConfigError(f"nothing of {found.name} was known at {known_at:%Y-%m-%d %H:%M} UTC: {instead}")
+    return Period(first, end, zone, known_at)
 
 
 def _week(text: str) -> tuple[date, date]:
