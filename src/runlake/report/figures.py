@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from runlake.report.asking import Known, at, span
 from runlake.report.model import Figure, Kind
 from runlake.report.period import Period
 
+_RUNS = "runs_between({span}, among := 'known')"
+_STREAKS = "recoveries({span}, among := 'known')"
+
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """`expression` over `rows`, a metric whose parameters begin with the period."""
+    """`expression` over `rows`: a metric, with `{span}` for the period."""
 
     name: str
     kind: Kind
     good: bool | None
     expression: str
-    metric: str = "runs_between"
-    more: str = ""
-    where: str = ""
+    rows: str = _RUNS
 
     def sql(self, period: Period) -> str:
-        return (
-            f"SELECT {self.expression}\n  FROM {self.metric}({span(period)}, among := 'known'{self.more}){self.where}"
-        )
+        return f"SELECT {self.expression}\n  FROM {self.rows.format(span=span(period))}"
 
 
 def figures(known: Known, period: Period, *, is_new: bool) -> Iterator[Figure]:
@@ -43,25 +43,17 @@ def figures(known: Known, period: Period, *, is_new: bool) -> Iterator[Figure]:
         )
 
 
-def _float(value: object) -> float | None:
-    return None if value is None else float(str(value))
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _numbers(period: Period) -> Iterator[_Number]:
+    waits = f"waits({{span}}, among := 'known', known_at := {at(period.known_at)})"
+    failing = "count(*) FILTER (recovered_at IS NULL)"
     yield _Number("runs", Kind.COUNT, None, "count(*)")
     yield _Number("success rate", Kind.SHARE, True, "success_rate(outcome)")
     yield _Number("failures", Kind.COUNT, False, "count(*) FILTER (outcome = 'failure')")
-    yield _Number(
-        "pipelines failing at the end",
-        Kind.COUNT,
-        False,
-        "count(*)",
-        "recoveries",
-        where="\n  WHERE recovered_at IS NULL",
-    )
+    yield _Number("pipelines failing at the end", Kind.COUNT, False, failing, _STREAKS)
     yield _Number("time lost", Kind.DURATION_MS, False, "coalesce(sum(wasted_ms), 0)::BIGINT")
-    yield _Number("median recovery", Kind.DURATION_MS, False, "median(recovery_ms)", "recoveries")
-    yield _Number(
-        "longest wait for people", Kind.DURATION_MS, False, "max(waited_ms)", "waits",
-        more=f", known_at := {at(period.known_at)}",
-    )  # fmt: skip
+    yield _Number("median recovery", Kind.DURATION_MS, False, "median(recovery_ms)", _STREAKS)
+    yield _Number("longest wait for people", Kind.DURATION_MS, False, "max(waited_ms)", waits)
