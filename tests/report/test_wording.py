@@ -46,8 +46,6 @@ MINUS = "\N{MINUS SIGN}"
         (Kind.TEXT, None, NOTHING),
         (Kind.TEXT, "", NOTHING),
         (Kind.TEXT, " two\n lines ", "two lines"),
-        (Kind.TEXT, True, "yes"),
-        (Kind.TEXT, ["a", "b"], "a, b"),
         (Kind.COUNT, "many", "many"),
         (Kind.DAY, date(2026, 11, 16), "Mon 16 Nov"),
         (Kind.DAY, date(2025, 11, 16), "Sun 16 Nov 2025"),

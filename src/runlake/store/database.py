@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,9 @@ from runlake import __version__
 from runlake.errors import StoreError
 from runlake.model import RunStatus
 from runlake.store.files import copy
+
+GAP_ABOVE = timedelta(hours=3)
+"""A source that was not seen for longer was not seen for a while; less is how polling is."""
 
 FREE_FLOOR = 64 * 1024 * 1024
 """Bytes that must stay free on the database's disk: DuckDB invalidates the whole instance when the disk is full."""
@@ -169,7 +172,7 @@ def _views() -> list[str]:
     """The statements that define the public views, what they need, and the metrics on them."""
     cases = " ".join(f"WHEN '{s.value}' THEN '{s.outcome}'" for s in RunStatus if s.outcome)
     macros = [
-        "CREATE OR REPLACE MACRO gap_above() AS INTERVAL 3 HOUR",
+        f"CREATE OR REPLACE MACRO gap_above() AS INTERVAL {GAP_ABOVE // timedelta(hours=1)} HOUR",
         f"CREATE OR REPLACE MACRO status_outcome(status) AS CASE status {cases} END",
         "CREATE OR REPLACE MACRO status_has_end(status) AS status_outcome(status) IS NOT NULL OR status = 'unknown'",
         """CREATE OR REPLACE MACRO config_line(level, word) AS format('{}."{}" = "…"',

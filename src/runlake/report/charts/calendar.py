@@ -16,15 +16,12 @@ from runlake.report.charts.words import Found, Key, fit, key_of, names_of, part
 from runlake.report.formats.wording import date_of
 from runlake.report.model import Chart, Column, Kind, Row
 from runlake.report.period import Period, midnight
-from runlake.store.database import quoted
+from runlake.store.database import GAP_ABOVE, quoted
 
 MOST = 25
 DAYS = 42
 """As many as can be told apart on a phone; more, where the period itself has more."""
 MOST_DAYS = 84
-
-_DUE = timedelta(hours=3)
-"""So much later a source is expected to have been seen, as `source_coverage` has it."""
 
 _MARGINS = Margins(top=46, bottom=24)
 _STEP = 18
@@ -140,7 +137,7 @@ def _unseen(
             continue
         through = seen[source] or datetime.min.replace(tzinfo=UTC)
         for day, end in ends.items():
-            if through < end <= shown.known_at - _DUE:
+            if through < end <= shown.known_at - GAP_ABOVE:
                 x = columns[day]
                 yield x, number * _STEP + 1, x + width, (number + 1) * _STEP - 1, HATCH
 

@@ -67,7 +67,7 @@ def _linked(said: str, url: str | None) -> str:
 
 
 def _cell(row: Row, number: int, columns: Sequence[Column], words: Wording) -> str:
-    said = words.shown(row.values[number], columns[number])
+    said = words.shown(row.values[number], columns[number].kind)
     return _linked(said, row.url) if number == heading(columns) else escaped(said)
 
 

@@ -69,13 +69,14 @@ def _wrapped(said: str, start: str = "", then: str | None = None) -> str:
 def _table(columns: Sequence[Column], rows: Sequence[Row], words: Wording) -> str:
     """A table where its columns fit, each row's address below it; else a short list for each row."""
     head = [line(column.name) for column in columns]
-    said = [[words.shown(value, column) for value, column in zip(row.values, columns, strict=True)] for row in rows]
+    kinds = [column.kind for column in columns]
+    said = [list(map(words.shown, row.values, kinds)) for row in rows]
     urls = [link(row.url) for row in rows]
-    widths = _fitting([head, *said], [column.kind is Kind.TEXT for column in columns])
+    widths = _fitting([head, *said], [kind is Kind.TEXT for kind in kinds])
     if widths is None:
         first = heading(columns)
         return "\n".join(_listed(first, head, each, url) for each, url in zip(said, urls, strict=True))
-    right = [column.kind in NUMERIC for column in columns]
+    right = [kind in NUMERIC for kind in kinds]
     lines = [_cells(head, widths, right), (" " * _GAP).join("-" * width for width in widths)]
     for each, url in zip(said, urls, strict=True):
         lines.append(_cells(each, widths, right))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -69,24 +70,19 @@ class Wording:
         self._zone: ZoneInfo = period.zone
         self._years = {period.first.year, (period.end - timedelta(days=1)).year}
 
-    def shown(self, value: Any, column: Column | Kind) -> str:
+    def shown(self, value: Any, kind: Kind) -> str:
         """A value of that kind on one line; NOTHING for None and for what is no finite number."""
-        kind = column.kind if isinstance(column, Column) else column
         if not isinstance(value, date):
             value = plain(value)
         match value:
             case None:
                 return NOTHING
-            case bool():
-                return "yes" if value else "no"
             case int() | float() if kind in NUMERIC:
                 return _number(value, kind)
             case datetime():
                 return self.instant(value)
             case date():
                 return self.day(value)
-            case list():
-                value = ", ".join(str(each) for each in value)
         return line(str(value)) or NOTHING
 
     def day(self, value: date) -> str:
@@ -109,13 +105,13 @@ class Wording:
         return first + (self.day(last) if last.year not in self._years else f"{self.day(last)} {last.year}")
 
 
+@dataclass(frozen=True, slots=True)
 class Change:
     """How a figure has moved: `amount` ("+3", "unchanged"), `word` ("better", "worse", or "" where it is neither)."""
 
-    __slots__ = ("amount", "before", "word")
-
-    def __init__(self, amount: str, word: str = "", before: str = "") -> None:
-        self.amount, self.word, self.before = amount, word, before
+    amount: str
+    word: str = ""
+    before: str = ""
 
     def __str__(self) -> str:
         """`+3, worse; was 9`"""
