@@ -80,6 +80,8 @@ def test_a_time_that_has_just_come_is_the_last() -> None:
         ("* * * * 1-5 UTC", "write weekdays by name"),
         ("* * * * * Mars/Olympus", "there is no time zone 'Mars/Olympus'"),
         ("* * * * * ../../etc/passwd", "there is no time zone"),
+        ("* * * * * localtime", "there is no time zone"),
+        ("* * * * * right/Europe/Berlin", "there is no time zone"),
         ("61 * * * * UTC", "write a crontab's five fields"),
         ("0 0 30 2 * UTC", "never comes"),
     ],

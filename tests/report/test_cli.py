@@ -68,8 +68,9 @@ def test_a_page_is_not_for_a_terminal(project: Path, runlake: Command, monkeypat
     ("given", "told"),
     [
         (["--week", "47"], "'47' is no week"),
-        (["--tz", "Berlin"], "--tz Berlin: there is no such time zone"),
-        (["--tz", "../etc"], "--tz ../etc: there is no such time zone"),
+        (["--tz", "Berlin"], "--tz: there is no time zone 'Berlin'"),
+        (["--tz", "../etc"], "--tz: there is no time zone '../etc'"),
+        (["--tz", "localtime"], "--tz: there is no time zone 'localtime'"),
         (["--known-at", "monday"], "--known-at monday: write an instant"),
         (["--label", "team"], "--label team: write LABEL=PATTERN"),
         (["--label", "a=1", "--label", "a=2"], "--label a=2: a is given twice"),

@@ -6,9 +6,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from runlake.cli.reading import as_of, written
+from runlake.cron import zone
 from runlake.errors import ConfigError
 from runlake.report.formats import Format, render
 from runlake.report.gather import build
@@ -78,9 +79,9 @@ def _instant(text: str) -> datetime:
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(f"--tz {name}: there is no such time zone; write one as Europe/Berlin, or UTC") from None
+        return zone(name)
+    except ValueError as error:
+        raise ConfigError(f"--tz: {error}") from None
 
 
 def _by_suffix(output: Path | None) -> Format:
