@@ -20,7 +20,7 @@ from runlake.store.published import open_published
 
 _BATCH = 10_000
 
-_OLDER = "an older runlake made the published copy; restart its daemon, or run: runlake sync"
+OLDER = "an older runlake made the published copy; restart its daemon, or run: runlake sync"
 
 # PIVOT is MULTI to the parser of DuckDB 2; CALL and PRAGMA ask for facts, such as table_info.
 _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
@@ -90,22 +90,23 @@ class Reader:
         return began(self._con)
 
     def read(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        """Our own questions; `$name` in the query stands for a value."""
-        return rows(self._con, query, values)
+        """Our own questions; `$name` in the query stands for a value. Raises StoreError where an older runlake made
+        this copy, without what is asked."""
+        try:
+            return rows(self._con, query, values)
+        except duckdb.CatalogException as error:
+            raise StoreError(OLDER) from error
 
     def keep(self, name: str, query: str, **values: Any) -> None:
         """Keeps the answer of one of our own questions as the temporary table `name`, which later ones may read; it is
-        gone with this reader. Raises StoreError where an older runlake made this copy, without what is asked."""
-        try:
-            self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}", values or None)
-        except duckdb.CatalogException as error:
-            raise StoreError(_OLDER) from error
+        gone with this reader. Raises StoreError as `read` does."""
+        self.read(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}", **values)
 
     def alerting(self) -> AlertBooks:
         """What alerting sees of this copy; nothing can be written. Raises StoreError where a runlake without alerts
         made it."""
         if not rows(self._con, "FROM duckdb_tables() WHERE schema_name = 'rl' AND table_name = 'alerts'"):
-            raise StoreError(_OLDER)
+            raise StoreError(OLDER)
         return AlertBooks(self._con)
 
     def ask(self, text: str) -> Answer:

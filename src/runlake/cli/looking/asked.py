@@ -12,12 +12,10 @@ from runlake.alerts.scope import matches
 from runlake.config import Config
 from runlake.config.problems import there_is
 from runlake.config.spans import span
-from runlake.errors import ConfigError, StoreError
+from runlake.errors import ConfigError
 from runlake.model import RunStatus
 from runlake.report.scope import Scope
-from runlake.store.query import Freshness, Reader
-
-OLDER = "an older runlake made the published copy; restart its daemon, or run: runlake sync"
+from runlake.store.query import Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,3 @@ def require_sources(patterns: Sequence[str], config: Config, fresh: Freshness) -
     for pattern in patterns:
         if not any(matches([pattern], name) for name in known):
             raise ConfigError(f"no source '{pattern}'; {there_is(pattern, sorted(known))}")
-
-
-def require_metrics(reader: Reader, macro: str) -> None:
-    """Raises StoreError where the copy is of a runlake that had no such macro."""
-    if not reader.read("FROM duckdb_functions() WHERE function_name = $macro LIMIT 1", macro=macro):
-        raise StoreError(OLDER)

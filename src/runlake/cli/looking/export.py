@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from runlake.cli import show
-from runlake.cli.looking.asked import OLDER, require_sources
+from runlake.cli.looking.asked import require_sources
 from runlake.cli.looking.folder import Folder
 from runlake.cli.reading import as_of, written
 from runlake.config import Config
@@ -22,7 +22,7 @@ from runlake.errors import ConfigError, StoreError
 from runlake.formats import instant, some
 from runlake.report.scope import like
 from runlake.store.database import VIEWS, published_path, quoted
-from runlake.store.query import Freshness, Reader
+from runlake.store.query import OLDER, Freshness, Reader
 
 _INSTANT = pa.timestamp("us", "UTC")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runlake.cli import show
-from runlake.cli.looking.asked import Asked, require_metrics, require_sources
+from runlake.cli.looking.asked import Asked, require_sources
 from runlake.cli.looking.layout import Column, Line, lay_out, width, write
 from runlake.cli.reading import as_of
 from runlake.cli.show import Format
@@ -34,7 +34,6 @@ def pipelines(config: Config, asked: Asked, format_: Format, *, failing: bool) -
     with Reader(config.database) as reader:
         fresh = reader.freshness()
         require_sources(asked.scope.sources, config, fresh)
-        require_metrics(reader, "recoveries")
         where, values = asked.where()
         values = {"until": datetime.now(UTC), **values, "failing": failing}
         found = reader.read(_FIGURES.format(where=where), **values)
