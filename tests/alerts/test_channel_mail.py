@@ -143,6 +143,11 @@ async def test_nothing_goes_to_another_machine_in_the_clear(
     assert not mailbox.mails
 
 
+async def test_a_server_without_a_login_is_said_to_be_one(mailbox: Mailbox, by_url: Made) -> None:
+    error = await refused(by_url(f"smtp://ann:{PASSWORD}@127.0.0.1:{mailbox.port}"), message())
+    assert not error.again and str(error) == "its server offers no login: leave user and password out of the URL"
+
+
 async def test_a_password_that_is_refused_is_not_told(trusted: ssl.SSLContext, by_url: Made) -> None:
     with receiving_mail(trusted) as mailbox:
         mailbox.locked = True

@@ -140,7 +140,8 @@ def _exchange(smtp: smtplib.SMTP, to: Server, channel: Mail, content: bytes) -> 
         reason = _hidden(error.smtp_error, to, channel)
         raise DeliveryError(f"its server answers {error.smtp_code} ({reason})", again=error.smtp_code < 500) from None
     except smtplib.SMTPNotSupportedError as error:
-        what = "authentication as it is written" if "AUTH" in str(error) else "STARTTLS, and nothing goes unencrypted"
+        no_login = "login: leave user and password out of the URL"
+        what = no_login if "AUTH" in str(error) else "STARTTLS, and nothing goes unencrypted"
         raise DeliveryError(f"its server offers no {what}", again=False) from None
     except (smtplib.SMTPException, OSError, UnicodeError, ValueError) as error:
         if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
