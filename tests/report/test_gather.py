@@ -74,6 +74,32 @@ def test_it_says_first_what_became_worse_and_what_to_look_at(report: Report) -> 
     assert report.look_at[1].url == "https://etl.example.com/load/11150200/1"
 
 
+@pytest.mark.parametrize(
+    ("scope", "about", "texts"),
+    [
+        (
+            {"sources": ["ml"]},
+            ["waits"],
+            ["A run of Review (ml) waits for somebody since Tue 10 Nov 01:00 (11092300)"],
+        ),
+        (
+            {"sources": ["etl"], "pipelines": ["slow"]},
+            ["slower", "coverage"],
+            [
+                "Slow (etl) takes 15 min (median), 5 min 14 s before",
+                "etl lacks 3 runs that its vendor lists",
+            ],
+        ),
+    ],
+    ids=["waits", "slower"],
+)
+def test_what_is_less_urgent_is_told_where_nothing_fails(
+    ledger: Path, scope: dict[str, Any], about: list[str], texts: list[str]
+) -> None:
+    found = made_of(ledger, **scope).look_at
+    assert ([item.about for item in found], [item.text for item in found]) == (about, texts)
+
+
 def test_every_thing_to_look_at_has_a_section(report: Report) -> None:
     assert {item.about for item in report.look_at} <= {each.key for each in report.sections}
 

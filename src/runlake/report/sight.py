@@ -38,20 +38,10 @@ def of_sources(scope: Scope) -> str:
 def seen(known: Known, period: Period, sources: str) -> dict[str, Seen]:
     """By source, in the order of their names."""
     found = known.read(
-        f"SELECT source, seen_whole, observed_through, unseen_ms, expected, missing "
+        f"SELECT source, seen_whole AS whole, observed_through, unseen_ms, expected, missing "
         f"FROM source_coverage({span(period)}, known_at := {at(period.known_at)}) WHERE {sources} ORDER BY source"
     )
-    return {
-        row["source"]: Seen(
-            row["source"],
-            bool(row["seen_whole"]),
-            row["observed_through"],
-            row["unseen_ms"],
-            row["expected"],
-            row["missing"],
-        )
-        for row in found
-    }
+    return {row["source"]: Seen(**row) for row in found}
 
 
 def warnings(period: Period, sources: Sequence[Seen], *, unknown: int, earliest: datetime | None) -> Iterator[str]:
