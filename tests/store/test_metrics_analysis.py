@@ -341,26 +341,6 @@ def test_a_wait_is_as_long_as_it_was_seen_and_as_known_then(con: duckdb.DuckDBPy
     ]
 
 
-@pytest.mark.parametrize(
-    "metric",
-    [
-        "recoveries",
-        "flaky_runs",
-        "busy_hours",
-        "regressions",
-        "failure_changes",
-        "error_signatures",
-        "failing_steps",
-        "waits",
-    ],
-)
-def test_freshness_and_coverage_are_beside_every_figure(con: duckdb.DuckDBPyConnection, metric: str) -> None:
-    columns = [name for name, *_ in con.execute(f"DESCRIBE FROM {metric}({WEEK})").fetchall()]
-    assert columns[:2] == ["source", "vendor"]
-    assert columns[-2:] == ["observed_through", "missing_runs"]
-    assert con.execute(f"FROM {metric}('1999-01-01', '1999-01-02')").fetchall() == []
-
-
 def test_what_is_missing_is_told_of_the_pipeline_where_a_row_has_one_and_else_of_the_source(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
