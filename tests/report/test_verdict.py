@@ -66,7 +66,7 @@ def test_what_could_not_be_seen_is_neither_better_nor_worse() -> None:
     assert said.endswith("Left out: ml and red, not seen whole.")
     direction, said = judged(reported(), none, none, compared=set(), left_out=["ml"], is_new=False)
     assert direction is Direction.UNKNOWN
-    assert said == "No source could be seen whole, in this time and before: nothing can be compared."
+    assert said == "No source could be seen whole: nothing can be compared."
 
 
 def test_a_first_week_has_no_direction() -> None:

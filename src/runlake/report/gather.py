@@ -30,20 +30,20 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
     """
     _require_sources(reader, scope)
     known = Known(reader, period, scope.condition(config.owner))
-    among = of_sources(scope)
-    now, before = seen(known, period, among), seen(known, period.before, among)
+    sources = seen(known, period, of_sources(scope))
     earliest = known.value("SELECT min(created_at) FROM known")
     new = is_new(period, earliest)
     unknown = known.value(
         f"SELECT count(*) FILTER (status = 'unknown') FROM runs_between({span(period)}, among := 'known')"
     )
-    compared = {name for name in now if now[name].whole and name in before and before[name].whole}
+    # Whatever could be seen up to the end could be seen before.
+    compared = [each.source for each in sources if each.whole]
     direction, verdict = judged(
         period,
         totals(known, period, compared),
         totals(known, period.before, compared),
         compared=compared,
-        left_out=[name for name in now if name not in compared],
+        left_out=[each.source for each in sources if not each.whole],
         is_new=new,
     )
     listed = sections(known, period, scope)
@@ -55,9 +55,9 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         scope=scope.said,
         direction=direction,
         verdict=verdict,
-        look_at=look_at(known, period, list(now.values()), listed),
+        look_at=look_at(known, period, sources, listed),
         figures=at_the_top,
-        warnings=list(warnings(period, list(now.values()), unknown=unknown, earliest=earliest)),
+        warnings=list(warnings(period, sources, unknown=unknown, earliest=earliest)),
         sections=listed,
         charts=charts,
         definitions={

@@ -35,13 +35,13 @@ def of_sources(scope: Scope) -> str:
     return "\n  AND ".join(said) or "true"
 
 
-def seen(known: Known, period: Period, sources: str) -> dict[str, Seen]:
-    """By source, in the order of their names."""
+def seen(known: Known, period: Period, sources: str) -> list[Seen]:
+    """In the order of their names. `sources`: a condition on these."""
     found = known.read(
         f"SELECT source, seen_whole AS whole, observed_through, unseen_ms, expected, missing "
         f"FROM source_coverage({span(period)}, known_at := {at(period.known_at)}) WHERE {sources} ORDER BY source"
     )
-    return {row["source"]: Seen(**row) for row in found}
+    return [Seen(**row) for row in found]
 
 
 def warnings(period: Period, sources: Sequence[Seen], *, unknown: int, earliest: datetime | None) -> Iterator[str]:

@@ -29,7 +29,7 @@ LEAST_LOST_MS = 3_600_000
 """… and by how much at least."""
 
 RULE = (
-    "Better or worse is said of the sources that could be seen whole in both periods: by the success rate where it "
+    "Better or worse is said of the sources that could be seen whole: by the success rate where it "
     f"differs by {SIGNIFICANT:g} standard errors or more; else by the pipelines whose last rated run failed, where "
     f"they differ by {LEAST_PIPELINES} and by {NOTABLE * 100:g} % or more; else by the time lost, where it differs by "
     f"an hour and by {NOTABLE * 100:g} % or more; but by neither where the success rate differs by {LEANING:g} "
@@ -78,7 +78,7 @@ def judged(
     earlier = "the week before" if period.is_week else "the day before" if period.days == 1 else "the days before"
     without = f" Left out: {_names(left_out)}, not seen whole." if left_out else ""
     if left_out and not compared:
-        return Direction.UNKNOWN, "No source could be seen whole, in this time and before: nothing can be compared."
+        return Direction.UNKNOWN, "No source could be seen whole: nothing can be compared."
     if not now.rated:
         of = " of the sources seen whole" if left_out else ""
         return Direction.UNKNOWN, f"No run{of} succeeded or failed in {period.name}.{without}"
