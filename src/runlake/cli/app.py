@@ -13,8 +13,8 @@ import typer
 
 from runlake import __version__
 from runlake.cli.alerts.app import alerts_app
-from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is, source_names
-from runlake.cli.looking.app import looking_app
+from runlake.cli.arguments import Given, OneSource, Shape, Sources, help_where_no_command_is
+from runlake.cli.looking.app import OfPipelines, OfSources, looking_app
 from runlake.cli.show import Format, SqlFormat
 from runlake.report.formats import Format as ReportFormat
 
@@ -340,13 +340,8 @@ def report(
     week: Annotated[str | None, typer.Option(metavar="WEEK", help="Such as 2026-W47. Default: the last.")] = None,
     since: Annotated[str | None, typer.Option(metavar="DAY", help="Instead: the first day.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="The first day after. Default: tomorrow.")] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", metavar="PATTERN", help="Of these sources.", autocompletion=source_names),
-    ] = None,
-    pipeline: Annotated[
-        list[str] | None, typer.Option("--pipeline", metavar="PATTERN", help="Of these pipelines, by id or by name.")
-    ] = None,
+    source: OfSources = None,
+    pipeline: OfPipelines = None,
     owner: Annotated[
         list[str] | None, typer.Option("--owner", metavar="PATTERN", help="Whose they are, as [[owner]] says.")
     ] = None,
