@@ -13,7 +13,7 @@ import pytest
 from runlake.daemon import reporting
 from runlake.emulator import Clock, Emulator
 from runlake.errors import DeliveryError
-from runlake.report.delivery import deliver
+from runlake.report.delivery import STORED, deliver
 from runlake.report.formats import Mail
 from runlake.report.rendering import Asked, Rendered
 from runlake.store.query import Reader
@@ -71,7 +71,7 @@ async def test_polling_goes_on_while_a_report_is_made_which_is_never_made_twice_
     table = Account(emulator, stage, folder).table("esper", 'every = "1h"')
     async with rehearsal(configure(folder, table, WEEKLY), emulator.clock) as play:
         await play.pass_by(timedelta(minutes=19))
-        making_it = asyncio.create_task(play.pass_by(timedelta(minutes=2)))
+        making_it = asyncio.create_task(play.pass_by(timedelta(minutes=2) + STORED))
         await making.wait()
         before = play.daemon.sources["esper"].tally.attempts["sync", "ok"]
         await play.daemon.attempt("esper", lambda polled: polled.sync())

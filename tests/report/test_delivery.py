@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +27,7 @@ from runlake.config import Config
 from runlake.errors import ConfigError, DeliveryError, StoreError
 from runlake.report import rendering
 from runlake.report.brief import LONGEST_TEXT, brief, subject
-from runlake.report.delivery import Done, deliver
+from runlake.report.delivery import STORED, Done, deliver
 from runlake.report.formats import Mail
 from runlake.report.model import Direction, Report
 from runlake.report.rendering import Asked, Rendered
@@ -129,10 +133,21 @@ async def test_a_new_report_waits_for_its_first_tick_and_comes_once(tmp_path: Pa
         [asked] = ours.asked
         assert (asked.period.name, asked.period.zone.key) == ("2026-W47", "Europe/Berlin")
         assert asked.period.known_at == datetime(2026, 11, 23, 5, tzinfo=UTC), "six hours after the week's end"
-        assert ours.published == [asked.period.known_at]
+        assert ours.published == [asked.period.known_at + STORED]
         assert not (await ours.go(MONDAY + MINUTE)).delivered
         await ours.go(MONDAY + 7 * DAY)
         assert [each.period.name for each in ours.asked] == ["2026-W47", "2026-W48"]
+
+
+async def test_one_that_says_what_is_known_now_waits_until_that_is_stored(tmp_path: Path) -> None:
+    async with world(tmp_path) as ours:
+        weekly = ours.config.report[0].model_dump(mode="json")
+        ours.tables["report"] = [weekly | {"cron": "0 6 * * mon Europe/Berlin"}]
+        due = MONDAY - HOUR
+        assert (await ours.go(due)).next_at == due + STORED
+        assert not (await ours.go(due + STORED - MINUTE)).delivered
+        assert len((await ours.go(due + STORED)).delivered) == 4
+        assert (ours.asked[0].period.known_at, ours.published) == (due, [due + STORED])
 
 
 async def test_of_missed_ticks_the_last_is_made_up_for(tmp_path: Path) -> None:
@@ -523,3 +538,12 @@ async def test_a_real_report_arrives_by_mail_with_its_pictures(ledger: Path, tmp
     assert shown and all(f"cid:{each}" in rich.get_content() for each in shown)
     assert json.dumps(ours.hook.messages[0].json["report"])
     assert (tmp_path / "reports/weekly-2026-W47.html").read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_process_that_is_left_alone_ends_by_itself(asked: Asked) -> None:
+    program = (
+        "import signal\nfrom runlake.report import rendering_child as child\n"
+        "child.DEADLINE_S = 0\nchild.made = lambda asked: signal.pause()\nchild.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], input=pickle.dumps(asked), timeout=60, check=False)
+    assert done.returncode == -signal.SIGALRM

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -37,6 +37,10 @@ Publish = Callable[[datetime], Awaitable[None]]
 """Has readers' copy made from then or later. Raises StoreError."""
 
 Render = Callable[[Asked], Awaitable[Rendered]]
+
+STORED = timedelta(minutes=5)
+"""So long after an instant what was seen by then is in the ledger too: syncs commit every few seconds. A report that
+is made sooner would lack what another of the same week has."""
 
 
 @dataclass(slots=True)
@@ -120,7 +124,7 @@ def _next_at(books: ReportBooks, config: Config, now: datetime) -> datetime | No
 
 def _due_at(each: Sending) -> datetime:
     """When it is sent: not before it was planned, of which a clock may have been ahead."""
-    return each.retry_at or each.created_at
+    return each.retry_at or max(each.created_at, each.known_at + STORED)
 
 
 # --- making it, and sending it ---------------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ async def _made(
     first, end = (at.astimezone(zone).date() for at in (sending.since, sending.until))
     scope = Scope(report.sources, report.pipelines, report.owners, report.labels)
     try:
-        await publish(sending.known_at)
+        await publish(sending.known_at + STORED)
         return await render(Asked(store.path.absolute(), config, Period(first, end, zone, sending.known_at), scope))
     except StoreError as error:
         return DeliveryError(f"there is no copy of the ledger for it: {error}", again=True)

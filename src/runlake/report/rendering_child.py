@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import sys
 from types import TracebackType
 
@@ -12,12 +13,13 @@ from runlake.errors import RunlakeError
 from runlake.report.brief import brief, subject
 from runlake.report.formats import Format, mail, render
 from runlake.report.gather import build
-from runlake.report.rendering import Asked, Rendered
+from runlake.report.rendering import DEADLINE_S, Asked, Rendered
 from runlake.store.query import Reader
 
 
 def main() -> None:
     asked = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 (see Asked)
+    signal.alarm(int(DEADLINE_S) + 1)  # it ends by itself where the daemon was killed before it could end it
     os.nice(10)  # syncs come first
     sys.excepthook = _told_on_one_line
     try:
