@@ -145,6 +145,11 @@ def test_waits_cost_late_failures_and_alerts(report: Report) -> None:
     ]
 
 
+def test_of_alerts_only_those_that_had_fired_are_told(ledger: Path) -> None:
+    thursday = made_of(ledger, reported(known_at=MONDAY + 3 * DAY + HOUR))
+    assert said(thursday, "alerts", "about", "over") == [("etl/load", None)]
+
+
 def test_every_source_is_told_of_also_those_that_could_not_be_seen(report: Report) -> None:
     assert said(report, "sources", "source", "runs", "success rate", "seen") == [
         ("chat", 0, None, "not whole"),
@@ -283,6 +288,18 @@ def test_what_is_failing_is_told_by_its_last_run(empty: Path) -> None:
         "Load (etl) is still failing: 4 runs in a row since Mon 2 Nov 00:06",
         "Clean (etl) is failing with a new error: 2 failures since Mon 9 Nov 00:00, no net",
     ]
+
+
+def test_a_run_that_failed_is_not_a_row_and_not_still_failing(empty: Path) -> None:
+    seen = History()
+    seen.run("etl/load", MONDAY - 8 * DAY)
+    seen.run("etl/load", MONDAY - 7 * DAY, "bad", error="disk full")
+    seen.run("etl/load", MONDAY)
+    seen.run("etl/load", MONDAY + DAY, "bad", error="disk full")
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    assert [item.text for item in made_of(empty).look_at] == ["Load (etl) is failing: 1 run since Tue 10 Nov 00:06"]
 
 
 def test_what_little_is_known_of_the_week_before_is_nothing_to_compare_with(empty: Path) -> None:

@@ -84,7 +84,8 @@ def test_the_runs_looked_at_can_be_any_relation(con: duckdb.DuckDBPyConnection) 
         (None, "run 550e8400-e29b-41d4-a716-446655440000 ended 2026-11-16T09:00:00.123Z", "run # ended #"),
         (None, "commit deadbeefcafebabe of 2026-11-16 09:00:00+02:00", "commit # of #"),
         (None, "no s3://lake/2026/11/file_3.csv in row 1,234", "no s#://lake/#/#/file_#.csv in row #"),
-        (None, "\u202eabc\x1b[31m", "abc [#"),
+        (None, "\u202eabc\x1b[31m", "abc"),
+        (None, "\x1b[0mat  \x1b[33mnoon:\n\x1b[1;31mDatabase Error\x1b[0m in [a]", "at noon: Database Error in [a]"),
     ],
 )  # fmt: skip
 def test_what_changes_from_run_to_run_is_taken_out_of_an_error(

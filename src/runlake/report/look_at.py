@@ -101,8 +101,10 @@ def _still_failing(known: Known, period: Period) -> Iterator[_Found]:
         """
     )
     for row in rows:
-        since = f"{some(row['failures'], 'run')} in a row since {wording.instant(row['began_at'])}"
-        yield _about(row, f"{_name(row)} is still failing: {since}", "recurring_failures", row["first_url"])
+        failing = "still failing" if row["began_at"] < period.since else "failing"
+        runs = some(row["failures"], "run") + (" in a row" if row["failures"] > 1 else "")
+        said = f"{_name(row)} is {failing}: {runs} since {wording.instant(row['began_at'])}"
+        yield _about(row, said, "recurring_failures", row["first_url"])
 
 
 def _less_reliable(listed: Sequence[Section], period: Period) -> Iterator[_Found]:

@@ -1,15 +1,16 @@
 -- What is kept of a number is the three digits that tell one HTTP status or exit code from another: RE2 cannot look
 -- back, so these are matched together with the word before them, put back, and followed by a # that goes again.
+-- Logs come with their colours (ESC [ 31 m): these go whole, before spaces and controls are made one space.
 -- Whether anything is left to say is asked of the text as it came: nullif would do all of the work again.
 -- example: SELECT error_signature(error_code, error_message), count(*) FROM runs WHERE outcome = 'failure' GROUP BY ALL
 CREATE OR REPLACE MACRO error_signature(error_code, error_message) AS
 CASE WHEN regexp_matches(concat(left(error_code, 200), left(error_message, 1000)), '[^\pZ\pC]') THEN left(concat_ws(': ',
   CASE WHEN regexp_matches(left(error_code, 200), '[^\pZ\pC]') THEN
-    trim(regexp_replace(left(error_code, 200), '[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g')) END,
+    trim(regexp_replace(left(error_code, 200), '(?:[\pZ\s]*\x1b\[[0-9;]*[A-Za-z])+[\pZ\s]*|[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g')) END,
   CASE WHEN regexp_matches(left(error_message, 1000), '[^\pZ\pC]') THEN
     trim(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
       left(error_message, 1000),
-      '[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g'),
+      '(?:[\pZ\s]*\x1b\[[0-9;]*[A-Za-z])+[\pZ\s]*|[\pZ\pC]{2,}|\pC|[^\PZ ]', ' ', 'g'),
       '"[^"]*"|`[^`]*`|\B''[^'']*''\B', '"…"', 'g'),
       '(?i)(\b(?:http|status|code|exit)[ :=]{1,2}[0-9]{1,3}\b)|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{12,}\b|[a-z]*[0-9]+[a-z][0-9a-z]*|[0-9]+', '\1#', 'g'),
       '([0-9])#', '\1', 'g'),
