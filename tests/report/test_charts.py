@@ -208,13 +208,13 @@ def test_a_day_that_is_not_over_is_not_called_unseen() -> None:
 
 def test_all_is_said_of_no_day_on_which_one_failed() -> None:
     """Nor none of one on which one succeeded."""
-    rows = days(["load"], count=3, failing=99)
-    for row, share in zip(rows, (0.99999, 0.00001, 0.0), strict=True):
-        row |= {"success_rate": share, "failure": 1}
+    rows = days(["load"], count=4, failing=99)
+    for row, share in zip(rows, (0.99999, 0.00001, 0.0, 1.0), strict=True):
+        row |= {"success_rate": share, "failure": int(share < 1)}
     chart = calendar.draw(rows, {}, WEEK)
     assert chart is not None
     # One of each in the legend.
-    assert [chart.svg.count(f"var(--c-rate-{number})") for number in range(5)] == [2, 2, 1, 2, 1]
+    assert [chart.svg.count(f"var(--c-rate-{number})") for number in range(5)] == [2, 2, 1, 2, 2]
 
 
 def weeks(source: str, *shares: float | None) -> Iterator[dict[str, Any]]:
@@ -288,6 +288,7 @@ def test_what_got_slower_is_told_in_words_and_not_by_colour_alone() -> None:
     assert chart is not None
     assert "3.0 x" in words(chart.svg)
     assert [row.values[-1] for row in chart.rows] == [3.0, None]
+    assert len(re.findall(r'<path [^>]*fill="var\(--c-fail\)"', chart.svg)) == 2  # its bar, and the legend
 
 
 def runs(what: str, *slots: tuple[int, int], name: str = "load") -> list[dict[str, Any]]:
@@ -303,6 +304,7 @@ def test_a_strip_joins_what_touches_and_shows_the_shortest_run() -> None:
     assert chart is not None
     marks, _legend = re.findall(r'<path d="([^"]*)" fill="var\(--c-pass\)"', chart.svg)
     assert marks.count("M") == 3
+    assert "M325,5.5h1v9h-1Z" in marks, "the last ends with the week, at 326"
     assert list(chart.rows[0].values) == ["s", "load", 10, 10, 0, 0, 0]
 
 
@@ -317,6 +319,16 @@ def test_a_strip_of_a_week_in_which_clocks_change_has_days_as_long_as_they_were(
     assert len(middles) == 4
     weekday, saturday_to_sunday = middles[1] - middles[0], middles[3] - middles[2]
     assert (saturday_to_sunday < weekday) == (first.month == 3)
+
+
+def test_a_dot_has_as_much_area_as_there_are_failures() -> None:
+    dots = [
+        {"weekday": day, "hour": 3, "runs": 200, "rated": 200, "failure": count} for day, count in ((1, 25), (2, 100))
+    ]
+    chart = hours.draw(dots, WEEK)
+    assert chart is not None
+    radii = sorted({float(radius) for radius in re.findall(r"M([\d.]+),0A\1,\1", chart.svg)})
+    assert radii[-2:] == [3.8, 7.5]
 
 
 def test_nothing_to_show_is_no_chart(reader: Reader) -> None:

@@ -6,7 +6,6 @@ No browser and no network. Marks are placed in pixels of the plot, so that nothi
 from __future__ import annotations
 
 import json
-import math
 import re
 import struct
 import zlib
@@ -127,8 +126,8 @@ def boxes(items: Iterable[Box]) -> alt.Chart:
 
 
 def discs(items: Iterable[tuple[float, float, float, str]]) -> alt.Chart:
-    """Filled circles: their middle, radius and fill."""
-    base = plot({"x": x, "y": y, "size": math.pi * r * r, "fill": fill} for x, y, r, fill in items)
+    """Filled circles: their middle, radius and fill. Vega's size is the area of the square around one."""
+    base = plot({"x": x, "y": y, "size": 4 * r * r, "fill": fill} for x, y, r, fill in items)
     drawn: alt.Chart = base.mark_circle(opacity=1, strokeWidth=0).encode(
         size=alt.Size("size:Q", scale=None, legend=None), fill=alt.Fill("fill:N", scale=None, legend=None)
     )

@@ -18,7 +18,7 @@ from runlake.store.database import quoted
 _MARGINS = Margins(top=30, right=6, bottom=26, left=42)
 _CELL = _MARGINS.width / 24
 _STEP = 22
-_LARGEST = 8.5
+_LARGEST = 7.5
 
 
 def query(period: Period) -> str:

@@ -115,7 +115,7 @@ def _drawn(points: Sequence[Mapping[str, str | float]]) -> list[alt.Chart]:
     base = plot(points)
     area = base.mark_area(fill=colour("rate-2")).encode(y2="y2:Q", detail="part:N")
     line = base.mark_line(stroke=colour("ink"), strokeWidth=1.5, strokeJoin="round").encode(detail="part:N")
-    dots = discs([(float(point["x"]), float(point["y"]), 2.25, colour("ink")) for point in points])
+    dots = discs([(float(point["x"]), float(point["y"]), 2.0, colour("ink")) for point in points])
     return [area, line, dots]
 
 
