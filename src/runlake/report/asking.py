@@ -54,7 +54,7 @@ class Listed:
 
 
 class Known:
-    """The attempts of the period's history as they were known then, and the failed steps of those of the period.
+    """The attempts of the period's history as they were known then, and the failed steps of all runs of the period.
 
     The relations `known` and `known_steps`: temporary tables on the reader, and in `sql` what they are made of.
     """
@@ -62,23 +62,18 @@ class Known:
     def __init__(self, reader: Reader, period: Period, condition: str = "") -> None:
         """`condition`: on the columns of `runs`; "" where there is none."""
         self._reader = reader
-        history = period.history
-        among = f" AND {condition}" if condition else ""
-        self._known = f"SELECT * FROM runs_at({at(period.known_at)})\n  WHERE {within('created_at', history)}{among}"
-        self._steps = (
-            f"SELECT * FROM failed_steps_at({at(period.known_at)})\n"
-            f"  WHERE {within('run_created_at', period)} AND run_key IN (SELECT run_key FROM known)"
-        )
-        reader.keep("known", self._known)
-        reader.keep("known_steps", self._steps)
+        then, among = at(period.known_at), f" AND {condition}" if condition else ""
+        self._kept = {
+            "known": f"SELECT * FROM runs_at({then})\n  WHERE {within('created_at', period.history)}{among}",
+            "known_steps": f"SELECT * FROM failed_steps_at({then})\n  WHERE {within('run_created_at', period)}",
+        }
+        for name, made_of in self._kept.items():
+            reader.keep(name, made_of)
 
     def sql(self, select: str) -> str:
         """The same SELECT as one that needs nothing but the published copy."""
-        needed = []
-        if re.search(r"\bknown(_steps)?\b", select):
-            needed.append(f"known AS MATERIALIZED (\n  {self._known})")
-        if re.search(r"\bknown_steps\b", select):
-            needed.append(f"known_steps AS MATERIALIZED (\n  {self._steps})")
+        kept = self._kept.items()
+        needed = [f"{name} AS MATERIALIZED (\n  {of})" for name, of in kept if re.search(rf"\b{name}\b", select)]
         return f"WITH {', '.join(needed)}\n{select}" if needed else select
 
     def read(self, select: str) -> list[dict[str, Any]]:
