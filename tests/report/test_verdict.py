@@ -46,6 +46,8 @@ HOUR = 3_600_000
         (Totals(90, 10, failing=0), Totals(95, 5, failing=9), Direction.SAME, "; so much may be chance."),
         # Nobody can tell.
         (Totals(1, 0), Totals(0, 1), Direction.UNKNOWN, "too few to tell"),
+        (Totals(2, 2), Totals(2, 3), Direction.UNKNOWN, "too few to tell"),
+        (Totals(2, 3), Totals(3, 2), Direction.SAME, "40.0 % of 5 rated runs succeeded, 60.0 % of 5"),
         (Totals(), Totals(95, 5), Direction.UNKNOWN, "No run succeeded or failed in 2026-W46."),
         (Totals(95, 5), Totals(), Direction.UNKNOWN, "too little is known of the week before"),
         # Both alike: no division by zero.
@@ -81,5 +83,5 @@ def test_the_standard_errors_are_those_of_two_proportions() -> None:
 
 
 def test_the_rule_is_told_with_its_numbers() -> None:
-    assert "2 standard errors" in RULE
+    assert "by 2 standard errors" in RULE
     assert "25 %" in RULE
