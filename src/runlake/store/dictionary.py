@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -112,7 +112,7 @@ def _empty_ledger() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def _table(columns: Iterator[tuple[str, str, str]] | list[tuple[str, str, str]]) -> Iterator[str]:
+def _table(columns: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     yield "| column | type | meaning |\n|---|---|---|\n"
     for column, type_, meaning in columns:
         yield f"| `{column}` | {type_} | {_cell(meaning)} |\n"

@@ -2,7 +2,7 @@
 -- a fifth of what it costs to read all runs of a year.
 -- example: SELECT pipeline, run_id, waiting_from, waiting_to, waited_ms FROM waits('2026-07-13', '2026-07-20') ORDER BY waited_ms DESC, run_id LIMIT 10
 -- pipeline: The pipeline's name, else its id.
--- run_key: The run and attempt: one that among has, which has not vanished. Nothing else is taken from among but what it is called.
+-- run_key: The run and attempt, which among has and which has not vanished; how long it waited is read from the history.
 -- waiting_from: When the run was first seen waiting: in the snapshots observed up to known_at, by the mapping of then.
 -- waiting_to: When it was first seen in another status after that, or gone; null where it still waited at known_at.
 -- waited_ms: Milliseconds from the one to the other, or to known_at: all of the wait.
