@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from runlake.cli.looking.layout import Column, Line, lay_out
+from runlake.cli.looking.pipelines import tell_missing
 
 from .conftest import Command, Done
 from .ledgers import NOW, a_run, a_step, publish_ledger
@@ -27,6 +28,7 @@ RUNS = [
     a_run("run-again", 4 * HOUR, attempt=2, vendor_status="SUCCEEDED"),
     STEPPED,
     a_run("run-gone", 5 * HOUR, "failed", vanished_at=NOW),
+    a_run("run-fine", 20 * DAY, pipeline_id="a", source="chat"),
     *(a_run(f"run-{number}", number * DAY, pipeline_name="Sync [orders]") for number in range(2, 40)),
 ]
 STEPS = [
@@ -63,7 +65,7 @@ def test_runs_are_the_newest_first_and_it_is_said_how_many_more_there_are(ask: C
     head, *lines = done.out.splitlines()
     assert head.split() == ["created", "(XST)", "source", "pipeline", "status", "vendor", "says", "lasts", "run"]
     assert [line.split()[-1] for line in lines if not line.startswith(" ")] == ["run-now", "run-new-word", "run-failed"]
-    assert re.match(r"the newest 3 of 43 runs; --limit shows more\nas of .* XST \(2 sources seen through ", done.err)
+    assert re.match(r"the newest 3 of 44 runs; --limit shows more\nas of .* XST \(2 sources seen through ", done.err)
     assert "more" not in ask("runs").err
 
 
@@ -117,6 +119,8 @@ def test_a_day_begins_at_the_readers_midnight(ask: Command) -> None:
     assert {row["run_id"] for row in rows} == {
         run["run_id"] for run in RUNS if run["created_at"] >= since and run["run_id"] != "run-gone"
     }
+    here = FAILED["created_at"].astimezone().replace(tzinfo=None)
+    assert "run-failed" in ids(ask("runs", "--since", here.isoformat(), "--format", "json"))
 
 
 def test_machines_get_raw_values(ask: Command) -> None:
@@ -184,6 +188,14 @@ def test_text_of_any_width_stays_in_its_column() -> None:
     assert lay_out(columns, lines, 60)[0].plain == "pipeline        run"
 
 
+def test_what_is_said_below_breaks_at_a_space_unless_that_leaves_half_a_line_empty() -> None:
+    def below(text: str) -> list[str]:
+        return [line.plain for line in lay_out([Column("run")], [Line(["r"], below=text)], 24)[2:]]
+
+    assert below("no such column in table orders") == ["    no such column in", "    table orders"]
+    assert below(f"at {'x' * 40}") == [f"    at {'x' * 17}", f"    {'x' * 19}…"]
+
+
 # --- pipelines -------------------------------------------------------------------------------------------------------
 
 
@@ -200,17 +212,25 @@ def test_pipelines_that_fail_come_first_with_how_many_runs_did(ask: Command) -> 
 
 def test_pipelines_can_be_chosen(ask: Command) -> None:
     assert [row["pipeline"] for row in ask("pipelines", "--source", "chat", "--format", "json").json()] == [
-        "nightly_orders"
-    ]
+        "nightly_orders",
+        "a",
+    ], "what fails first, then by name"
     assert ask("pipelines", "--failing", "--source", "chat", "--since", "1h").out == "no pipeline fails\n"
     assert ask("pipelines", "--pipeline", "nope").out == "no pipeline has run\n"
     assert ask("pipelines", "--pipeline", "nope", "--format", "json").out == "[]\n"
 
 
 def test_machines_get_all_figures_of_a_pipeline(ask: Command) -> None:
-    [row] = ask("pipelines", "--source", "chat", "--format", "json").json()
+    [row, _] = ask("pipelines", "--source", "chat", "--format", "json").json()
     assert (row["runs"], row["failure"], row["success_rate"], row["p50_ms"], row["streak"]) == (1, 1, 0.0, None, 1)
     assert datetime.fromisoformat(row["failing_since"]) == NOW - 30 * HOUR + MINUTE
+
+
+def test_what_its_vendor_lists_and_the_ledger_lacks_is_told_once_of_each_source(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell_missing([{"source": source, "missing_runs": count} for source, count in (("b", 2), ("b", 1), ("a", None))])
+    assert capsys.readouterr().err == "b: without 3 runs that its vendor lists; see: runlake coverage b\n"
 
 
 def test_a_copy_of_an_older_runlake_is_said_to_be_one(

@@ -154,6 +154,13 @@ def test_a_page_runs_nothing_and_fetches_nothing(whole: dict[Format, str]) -> No
     assert "Content-Security-Policy" in head, "before anything that it governs"
 
 
+def test_no_line_of_a_page_ends_within_a_length_a_share_or_a_date(whole: dict[Format, str]) -> None:
+    held = {
+        text.replace("\N{NO-BREAK SPACE}", " ") for text in re.findall("[\\w.]+(?:\xa0[\\w%]+)+", whole[Format.HTML])
+    }
+    assert {"92.1 %", "1 h 9 min", "Mon 16 Nov"} <= held
+
+
 def test_links_of_a_page_lead_to_vendors_runs_without_saying_from_where_or_to_what_is_in_it(
     whole: dict[Format, str],
 ) -> None:

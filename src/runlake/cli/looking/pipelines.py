@@ -43,7 +43,7 @@ def pipelines(config: Config, asked: Asked, format_: Format, *, failing: bool) -
             write(lay_out(_heads(), [_line(row) for row in found], width()))
         else:
             sys.stdout.write("no pipeline fails\n" if failing else "no pipeline has run\n")
-        _tell_missing(found)
+        tell_missing(found)
         as_of(fresh)
 
 
@@ -76,7 +76,7 @@ def _line(row: dict[str, Any]) -> Line:
     )
 
 
-def _tell_missing(found: list[dict[str, Any]]) -> None:
+def tell_missing(found: list[dict[str, Any]]) -> None:
     """Where a comparison with the vendor's list has found that runs are missing, the figures are of the others."""
     for source in sorted({row["source"] for row in found}):
         if missing := sum(row["missing_runs"] or 0 for row in found if row["source"] == source):

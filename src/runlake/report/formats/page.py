@@ -46,7 +46,8 @@ def image_id(chart: Chart) -> str:
 
 # Where a line must not end: `2 h 5 min`, `92.1 %`, `Mon 16 Nov`.
 _TOGETHER = re.compile(
-    r"(?<=\d) (?=(?:%|ms|s|min|h|d|x)(?!\w))|(?<=Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=\d)|(?<=\d) (?=[A-Z][a-z]{2}\b)"
+    r"(?<=\d) (?=(?:%|ms|s|min|h|d|x)(?!\w))|(?:(?<=\d [dh])|(?<=\d min)) (?=\d+ (?:h|min|s)(?!\w))"
+    r"|(?<=Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=\d)|(?<=\d) (?=[A-Z][a-z]{2}\b)"
 )
 
 
