@@ -290,6 +290,24 @@ def test_what_is_failing_is_told_by_its_last_run(empty: Path) -> None:
     ]
 
 
+def test_what_fails_at_one_source_with_one_error_is_told_as_one(empty: Path) -> None:
+    seen = History()
+    for number, pipeline in enumerate("abc"):
+        seen.run(f"etl/{pipeline}", MONDAY - DAY)
+        for day in range(2 + number):
+            seen.run(f"etl/{pipeline}", MONDAY + day * DAY, "bad", error="token expired")
+    seen.run("etl/d", MONDAY + DAY, "bad", error="disk full")
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    report = made_of(empty)
+    assert [item.text for item in report.look_at] == [
+        "C and 2 more pipelines (etl) are failing with a new error: 9 failures since Mon 9 Nov 00:00, token expired",
+        "D (etl) is failing with a new error: 1 failure since Tue 10 Nov 00:00, disk full",
+    ]
+    assert "Of the pipelines with ten rated runs" in section(report, "less_reliable").lead
+
+
 def test_a_run_that_failed_is_not_a_row_and_not_still_failing(empty: Path) -> None:
     seen = History()
     seen.run("etl/load", MONDAY - 8 * DAY)

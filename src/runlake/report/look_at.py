@@ -26,9 +26,10 @@ _NO_ERROR = (RunStatus.FAILED, RunStatus.TIMED_OUT)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What `subject` (a source and a pipeline's name, or a source) is to be looked at for: told of once."""
+    """What `subjects` (each a source and a pipeline's name, or a source) are to be looked at for: each is told of
+    once."""
 
-    subject: tuple[str, str | None]
+    subjects: set[tuple[str, str | None]]
     item: Item
 
 
@@ -46,11 +47,13 @@ def look_at(known: Known, period: Period, sources: Sequence[Seen], listed: Seque
             _missing(sources),
         )
     ]
-    by_subject: dict[tuple[str, str | None], Item] = {}
+    told: set[tuple[str, str | None]] = set()
+    items = []
     for found in chain.from_iterable(zip_longest(*sorts)):
-        if found is not None:
-            by_subject.setdefault(found.subject, found.item)
-    return list(by_subject.values())[:MOST]
+        if found is not None and not found.subjects <= told:
+            told |= found.subjects
+            items.append(found.item)
+    return items[:MOST]
 
 
 def _unseen(period: Period, sources: Sequence[Seen]) -> Iterator[_Found]:
@@ -61,32 +64,39 @@ def _unseen(period: Period, sources: Sequence[Seen]) -> Iterator[_Found]:
     )
     for each in blind:
         said = f"{unseen(each, period)}: nobody knows how its runs of that time went."
-        yield _Found((each.source, None), Item(said, "coverage"))
+        yield _Found({(each.source, None)}, Item(said, "coverage"))
 
 
 def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
-    """By the error of the last run: one that failed with a new error and then with an old one is still failing."""
+    """By the error of the last run: one that failed with a new error and then with an old one is still failing. What
+    fails at one source with one error is told as one: a secret that has expired, a server that is gone."""
     wording = Wording(period)
     rows = known.read(
         f"""
-        SELECT n.source, n.pipeline_id, n.pipeline, n.signature, n.failures, n.first_at, n.url
-        FROM failure_changes({span(period)}, among := 'known') n
-        JOIN recoveries({span(period)}, among := 'known') r USING (source, pipeline_id)
-        WHERE n.failures > 0 AND r.recovered_at IS NULL
-        QUALIFY n.change = 'new'
-          AND row_number() OVER (PARTITION BY n.source, n.pipeline_id ORDER BY n.last_at DESC, n.signature) = 1
-        ORDER BY n.failures DESC, n.source, n.pipeline_id LIMIT {MOST}
+        SELECT source, signature, list(pipeline ORDER BY failures DESC, pipeline_id) AS pipelines,
+               sum(failures)::BIGINT AS failures, min(first_at) AS first_at, max_by(url, (last_at, pipeline_id)) AS url
+        FROM (
+          SELECT n.* FROM failure_changes({span(period)}, among := 'known') n
+          JOIN recoveries({span(period)}, among := 'known') r USING (source, pipeline_id)
+          WHERE n.failures > 0 AND r.recovered_at IS NULL
+          QUALIFY n.change = 'new'
+            AND row_number() OVER (PARTITION BY n.source, n.pipeline_id ORDER BY n.last_at DESC, n.signature) = 1)
+        GROUP BY source, signature ORDER BY failures DESC, source, signature LIMIT {MOST}
         """
     )
     for row in rows:
+        first, *others = row["pipelines"]
+        more = f" and {some(len(others), 'more pipeline')}" if others else ""
+        who = f"{line(first, 80)}{more} ({line(row['source'], 80)}) {'are' if others else 'is'} failing"
         failures = f"{some(row['failures'], 'failure')} since {wording.instant(row['first_at'])}"
         # Where a vendor tells no error, what is known is that it did not fail before.
         said = (
-            f"{_name(row)} is failing, which is new: {failures}"
+            f"{who}, which is new: {failures}"
             if row["signature"] in _NO_ERROR
-            else f"{_name(row)} is failing with a new error: {failures}, {line(row['signature'], 120)}"
+            else f"{who} with a new error: {failures}, {line(row['signature'], 120)}"
         )
-        yield _about(row, said, "new_failures", row["url"])
+        subjects = {(row["source"], pipeline) for pipeline in row["pipelines"]}
+        yield _Found(subjects, Item(said, "new_failures", row["url"]))
 
 
 def _still_failing(known: Known, period: Period) -> Iterator[_Found]:
@@ -151,11 +161,11 @@ def _missing(sources: Sequence[Seen]) -> Iterator[_Found]:
     for each in sorted(sources, key=lambda each: (-(each.missing or 0), each.source)):
         if each.missing:
             said = f"{line(each.source, 80)} lacks {some(each.missing, 'run')} that its vendor lists"
-            yield _Found((each.source, None), Item(said, "coverage"))
+            yield _Found({(each.source, None)}, Item(said, "coverage"))
 
 
 def _about(row: Mapping[str, Any], said: str, section: str, url: str | None) -> _Found:
-    return _Found((row["source"], row["pipeline"]), Item(said, section, url))
+    return _Found({(row["source"], row["pipeline"])}, Item(said, section, url))
 
 
 def _name(row: Mapping[str, Any]) -> str:
