@@ -184,6 +184,9 @@ async def test_a_recipient_who_is_refused_keeps_it_from_nobody_else(mailbox: Mai
     assert len(mailbox.mails) == 1
     error = await refused(by_url(here(mailbox), "gone@acme.example"), message())
     assert not error.taken and not error.again and "refuses every recipient" in str(error)
+    mailbox.refused["here@acme.example"] = "450 come back in a minute"
+    error = await refused(by_url(here(mailbox), "gone@acme.example", "here@acme.example"), message())
+    assert not error.taken and error.again, "one of them may get it later"
 
 
 async def test_a_server_that_does_not_answer_is_left(by_url: Made, monkeypatch: pytest.MonkeyPatch) -> None:

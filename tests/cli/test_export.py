@@ -89,6 +89,9 @@ def test_exported_again_a_folder_holds_what_was_asked_last_and_keeps_what_is_ano
         Path("source=etl", month, "runlake-runs.parquet"),
     ]
     assert json.loads((project / "out" / "_runlake_export.json").read_text())["sources"] == ["etl", "chat"]
+    assert export("--output", "out", "--since", "2h").err.startswith("wrote 1 row of runs"), (
+        "of its month only what is asked"
+    )
     assert mine.read_text() == "not yours"
 
 

@@ -14,7 +14,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
@@ -25,7 +25,7 @@ import pytest
 from runlake.cli.looking.frame import frame, see, share
 from runlake.cli.looking.top import Watch
 from runlake.cli.running import Running
-from runlake.store.query import Reader
+from runlake.store.query import Freshness, Reader
 
 from .conftest import Command
 from .ledgers import NOW, a_run, publish_ledger
@@ -97,6 +97,18 @@ def test_what_a_daemon_says_stands_beside_it(ledger: Path) -> None:
     assert any(re.search(r"^etl .* down since 20\S+ \d\d:\d\d$", line) for line in lines)
     ill = Running.model_validate({**facts, "ledger_error": "the disk is \x1b[5mfull", "sources": {}})
     assert drawn(ledger, daemon=ill)[2] == "the ledger fails: the disk is full"
+
+
+def test_how_old_it_is_and_what_it_is_without_are_said_first(ledger: Path) -> None:
+    with Reader(ledger.with_name("ledger.duckdb")) as reader:
+        seen = see(reader)
+    for age, styles in ((9 * MINUTE, []), (11 * MINUTE, ["yellow"])):
+        head, sources, *_ = frame(seen, None, NOW + age, 80, 24)
+        assert [span.style for span in head.spans] == styles
+        assert head.plain.endswith(f", {age // MINUTE} min ago")
+        assert sources.plain.startswith("every source seen through ")
+    unseen = replace(seen, fresh=Freshness(NOW, {"etl": NOW, "ch\x1bat": None}))
+    assert frame(unseen, None, NOW, 80, 24)[1].plain.startswith("not yet seen in full: ch")
 
 
 def test_a_new_copy_is_read_and_the_old_one_kept_while_there_is_none(tmp_path: Path) -> None:
