@@ -163,7 +163,7 @@ def test_every_source_is_told_of_also_those_that_could_not_be_seen(report: Repor
     ]
     assert list(report.warnings) == [
         "chat could not be seen at all; runs of that time may be missing here.",
-        "docs has never been seen whole; runs of that time may be missing here.",
+        "docs could never be seen whole; runs of that time may be missing here.",
         "etl: 3 runs of the 16 that its vendor lists had not been stored.",
         "1 run has a status word without a mapping, and counts neither way.",
     ]
@@ -249,7 +249,7 @@ def test_a_source_of_which_only_parts_were_ever_seen_is_told_of_with_its_runs(em
         publish(con, empty, AS_OF)
     report = made_of(empty)
     assert said(report, "sources", "source", "failures", "seen") == [("etl", 0, "whole"), ("ml", 1, "not whole")]
-    assert report.warnings[0] == "ml has never been seen whole; runs of that time may be missing here."
+    assert report.warnings[0] == "ml could never be seen whole; runs of that time may be missing here."
     assert report.verdict == (
         "No run of the sources seen whole succeeded or failed in 2026-W46. Left out: ml, not seen whole."
     )

@@ -21,16 +21,25 @@ def source(observed_through: datetime | None, unseen_ms: int | None, *, whole: b
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
-        (source(None, 7 * 24 * 3_600_000), "etl has never been seen whole"),
-        (source(MONDAY - HOUR, 7 * 24 * 3_600_000), "etl could not be seen at all"),
-        (source(MONDAY, 7 * 24 * 3_600_000), "etl could not be seen at all"),
-        (source(MONDAY + 7 * DAY - 5 * HOUR, 5 * 3_600_000), "etl could not be seen for 5 h"),
+        (source(None, 7 * 24 * 3_600_000), "could never be seen whole"),
+        (source(MONDAY - HOUR, 7 * 24 * 3_600_000), "could not be seen at all"),
+        (source(MONDAY, 7 * 24 * 3_600_000), "could not be seen at all"),
+        (source(MONDAY + 7 * DAY - 5 * HOUR, 5 * 3_600_000), "could not be seen for 5 h"),
     ],
 )
 def test_what_could_not_be_seen_is_told(seen: Seen, told: str) -> None:
     assert unseen(seen, WEEK) == told
     assert list(warnings(WEEK, [seen], unknown=0, earliest=MONDAY - 90 * DAY)) == [
-        f"{told}; runs of that time may be missing here."
+        f"etl {told}; runs of that time may be missing here."
+    ]
+
+
+def test_sources_that_could_not_be_seen_for_as_long_are_told_of_together() -> None:
+    gone = [Seen(name, False, MONDAY - HOUR, 1, None, None) for name in ("a", "b", "c\n")]
+    late = source(MONDAY + 7 * DAY - 5 * HOUR, 5 * 3_600_000)
+    assert list(warnings(WEEK, [*gone, late], unknown=0, earliest=MONDAY - 90 * DAY)) == [
+        "a, b and c could not be seen at all; runs of that time may be missing here.",
+        "etl could not be seen for 5 h; runs of that time may be missing here.",
     ]
 
 

@@ -63,7 +63,7 @@ def _unseen(period: Period, sources: Sequence[Seen]) -> Iterator[_Found]:
         key=lambda each: (each.unseen_ms is not None, -(each.unseen_ms or 0), each.source),
     )
     for each in blind:
-        said = f"{unseen(each, period)}: nobody knows how its runs of that time went."
+        said = f"{line(each.source, 80)} {unseen(each, period)}: nobody knows how its runs of that time went."
         yield _Found({(each.source, None)}, Item(said, "coverage"))
 
 

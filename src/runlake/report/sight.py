@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from runlake.formats import some
 from runlake.report.asking import Known, at, span
-from runlake.report.formats.wording import Wording, line
+from runlake.report.formats.wording import Wording, line, listing
 from runlake.report.model import Kind
 from runlake.report.period import Period
 from runlake.report.scope import Scope, like
@@ -50,9 +50,12 @@ def warnings(period: Period, sources: Sequence[Seen], *, unknown: int, earliest:
     wording = Wording(period)
     if not period.is_over:
         yield f"{period.name} is not over: these are the figures of {wording.instant(period.known_at)}."
+    blind: dict[str, list[str]] = {}
     for each in sources:
         if not each.whole:
-            yield f"{unseen(each, period)}; runs of that time may be missing here."
+            blind.setdefault(unseen(each, period), []).append(each.source)
+    for how, names in blind.items():
+        yield f"{listing(names)} {how}; runs of that time may be missing here."
     for each in sources:
         if each.missing:
             yield (
@@ -77,10 +80,9 @@ def is_new(period: Period, earliest: datetime | None) -> bool:
 
 
 def unseen(source: Seen, period: Period) -> str:
-    """What could not be seen of it, as the beginning of a sentence."""
-    name = line(source.source, 80)
+    """What could not be seen of it, or of several, after their names."""
     if source.observed_through is None or source.unseen_ms is None:
-        return f"{name} has never been seen whole"
+        return "could never be seen whole"
     if source.observed_through <= period.since:
-        return f"{name} could not be seen at all"
-    return f"{name} could not be seen for {Wording(period).shown(source.unseen_ms, Kind.DURATION_MS)}"
+        return "could not be seen at all"
+    return f"could not be seen for {Wording(period).shown(source.unseen_ms, Kind.DURATION_MS)}"

@@ -8,7 +8,7 @@ from math import sqrt
 
 from runlake.formats import some
 from runlake.report.asking import Known, span
-from runlake.report.formats.wording import Wording, line
+from runlake.report.formats.wording import Wording, listing
 from runlake.report.model import Direction, Kind
 from runlake.report.period import Period
 
@@ -76,7 +76,7 @@ def judged(
     """The direction, and the numbers behind it. Those `left_out` could not be seen whole."""
     wording = Wording(period)
     earlier = "the week before" if period.is_week else "the day before" if period.days == 1 else "the days before"
-    without = f" Left out: {_names(left_out)}, not seen whole." if left_out else ""
+    without = f" Left out: {listing(left_out)}, not seen whole." if left_out else ""
     if left_out and not compared:
         return Direction.UNKNOWN, "No source could be seen whole: nothing can be compared."
     if not now.rated:
@@ -121,11 +121,3 @@ def _differs(now: int, before: int, least: int) -> bool:
 
 def _toward(better: bool) -> Direction:
     return Direction.BETTER if better else Direction.WORSE
-
-
-def _names(names: Sequence[str], most: int = 5) -> str:
-    """`a, b and c`; of more than `most`: `a, b, c, d, e and 7 more`."""
-    said = [line(name, 80) for name in names[:most]]
-    if len(names) > most:
-        said.append(f"{len(names) - most} more")
-    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)

@@ -42,6 +42,14 @@ def line(text: str, most: int = LONGEST) -> str:
     return cut(" ".join(clean(text[: most * 8]).split()), most)
 
 
+def listing(names: Sequence[str], most: int = 5) -> str:
+    """`a, b and c`; of more than `most`: `a, b, c, d, e and 7 more`."""
+    said = [line(name, 80) for name in names[:most]]
+    if len(names) > most:
+        said.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+
+
 def heading(columns: Sequence[Column]) -> int:
     """Which column names what a row is about: it is read first, and leads to the vendor's run."""
     names = [column.name for column in columns]
