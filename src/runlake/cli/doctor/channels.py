@@ -46,4 +46,4 @@ def of_reports(config: Config, reader: Reader, now: datetime) -> Iterator[Findin
     for report in config.report:
         found = reports.judge(ReportFailed(kind="report_failed"), report, config.channel, last, now)
         if found.verdict is Verdict.FIRING:
-            yield problem(f"report {report.name}", found.why, "it is tried again for a day: runlake sql 'FROM reports'")
+            yield problem(f"report {report.name}", found.why, "runlake sql 'FROM reports'")
