@@ -334,6 +334,20 @@ def test_what_little_is_known_of_the_week_before_is_nothing_to_compare_with(empt
         assert list(reader.ask(report.figures[0].sql).rows()) == [(4.0, None)]
 
 
+def test_a_list_says_how_many_it_leaves_out(empty: Path) -> None:
+    seen = History()
+    for number in range(12):
+        seen.run(f"etl/{number}", MONDAY, "bad", error=f"{chr(97 + number)} is broken", metrics=[("rows", 1.0)])
+    with connect(empty) as con:
+        seen.put(con)
+        publish(con, empty, AS_OF)
+    report = made_of(empty)
+    kept = {each.key: (len(each.rows), each.more) for each in report.sections if each.rows}
+    assert kept["new_failures"] == kept["most_wasteful"] == (10, 2)
+    assert (kept["cost"], kept["sources"]) == ((3, 0), (1, 0))
+    assert section(report, "new_failures").lead.startswith("12 errors")
+
+
 def test_a_week_that_is_not_over_says_so(ledger: Path) -> None:
     report = made_of(ledger, reported("2026-W47"))
     assert report.warnings[0] == "2026-W47 is not over: these are the figures of Wed 18 Nov 13:00."
