@@ -296,14 +296,14 @@ def test_what_fails_at_one_source_with_one_error_is_told_as_one(empty: Path) -> 
         seen.run(f"etl/{pipeline}", MONDAY - DAY)
         for day in range(2 + number):
             seen.run(f"etl/{pipeline}", MONDAY + day * DAY, "bad", error="token expired")
-    seen.run("etl/d", MONDAY + DAY, "bad", error="disk full")
+    seen.run("etl/d", MONDAY + DAY, "bad", error="disk full", pipeline_name="\u202e ")
     with connect(empty) as con:
         seen.put(con)
         publish(con, empty, AS_OF)
     report = made_of(empty)
     assert [item.text for item in report.look_at] == [
         "C and 2 more pipelines (etl) are failing with a new error: 9 failures since Mon 9 Nov 00:00, token expired",
-        "D (etl) is failing with a new error: 1 failure since Tue 10 Nov 00:00, disk full",
+        "(no name) (etl) is failing with a new error: 1 failure since Tue 10 Nov 00:00, disk full",
     ]
     assert "Of the pipelines with ten rated runs" in section(report, "less_reliable").lead
 
@@ -332,6 +332,14 @@ def test_what_little_is_known_of_the_week_before_is_nothing_to_compare_with(empt
     assert {each.before for each in report.figures} == {None}
     with Reader(empty) as reader:
         assert list(reader.ask(report.figures[0].sql).rows()) == [(4.0, None)]
+
+
+def test_what_is_no_longer_kept_is_said_to_be_missing(ledger: Path) -> None:
+    for days, said_so in ((1, True), (3, False)):
+        config = Config.model_validate({"daemon": {"keep_snapshots": f"{days}d"}})
+        with Reader(ledger) as reader:
+            made = build(reader, config, reported(), Scope(), pictures=False)
+        assert any("no longer kept (keep_snapshots)" in warning for warning in made.warnings) is said_so
 
 
 def test_a_list_says_how_many_it_leaves_out(empty: Path) -> None:

@@ -57,7 +57,9 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         verdict=verdict,
         look_at=look_at(known, period, sources, listed),
         figures=at_the_top,
-        warnings=list(warnings(period, sources, unknown=unknown, earliest=earliest)),
+        warnings=list(
+            warnings(period, sources, unknown=unknown, earliest=earliest, is_kept=_is_kept(reader, config, period))
+        ),
         sections=listed,
         charts=charts,
         definitions={
@@ -68,6 +70,12 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
             ),
         },
     )
+
+
+def _is_kept(reader: Reader, config: Config, period: Period) -> bool:
+    """Whether all that was known then still is."""
+    keep = config.daemon.keep_snapshots
+    return keep is None or period.known_at >= reader.freshness().as_of - keep
 
 
 def _require_sources(reader: Reader, scope: Scope) -> None:

@@ -44,10 +44,14 @@ def seen(known: Known, period: Period, sources: str) -> list[Seen]:
     return [Seen(**row) for row in found]
 
 
-def warnings(period: Period, sources: Sequence[Seen], *, unknown: int, earliest: datetime | None) -> Iterator[str]:
+def warnings(
+    period: Period, sources: Sequence[Seen], *, unknown: int, earliest: datetime | None, is_kept: bool = True
+) -> Iterator[str]:
     """Sentences on what makes the figures less than whole. `earliest`: when the first run known was created; `unknown`:
-    how many have a status word without a mapping."""
+    how many have a status word without a mapping; `is_kept`: all that was known then still is."""
     wording = Wording(period)
+    if not is_kept:
+        yield "What was known then is no longer kept (keep_snapshots): runs that changed later are missing here."
     if not period.is_over:
         yield f"{period.name} is not over: these are the figures of {wording.instant(period.known_at)}."
     blind: dict[str, list[str]] = {}
