@@ -87,7 +87,7 @@ def _newly_failing(known: Known, period: Period) -> Iterator[_Found]:
     for row in rows:
         first, *others = row["pipelines"]
         more = f" and {some(len(others), 'more pipeline')}" if others else ""
-        who = f"{line(first, 80)}{more} ({line(row['source'], 80)}) {'are' if others else 'is'} failing"
+        who = f"{_called(first)}{more} ({line(row['source'], 80)}) {'are' if others else 'is'} failing"
         failures = f"{some(row['failures'], 'failure')} since {wording.instant(row['first_at'])}"
         # Where a vendor tells no error, what is known is that it did not fail before.
         said = (
@@ -169,4 +169,9 @@ def _about(row: Mapping[str, Any], said: str, section: str, url: str | None) -> 
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return f"{line(row['pipeline'], 80)} ({line(row['source'], 80)})"
+    return f"{_called(row['pipeline'])} ({line(row['source'], 80)})"
+
+
+def _called(pipeline: str) -> str:
+    """Of a name made of what cannot be seen, nothing is left."""
+    return line(pipeline, 80) or "(no name)"
