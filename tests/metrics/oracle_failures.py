@@ -106,7 +106,7 @@ def regressions(runs: pl.DataFrame, since: datetime, until: datetime, baseline: 
         pipeline = {name: rows[name][0] for name in PIPELINE}
         then = before.filter(*(pl.col(name) == pipeline[name] for name in ids))
         times = [frame.filter(SUCCESS)["duration_ms"].drop_nulls().cast(pl.Float64) for frame in (rows, then)]
-        if min(map(len, times)) >= 10:
+        if len(times[0]) >= 5 and len(times[1]) >= 10:
             median, was = (each.median() for each in times)
             quartile = times[1].quantile(0.75, "linear")
             assert isinstance(median, float) and isinstance(was, float) and quartile is not None
@@ -115,7 +115,7 @@ def regressions(runs: pl.DataFrame, since: datetime, until: datetime, baseline: 
         (good, rated), (was_good, was_rated) = (
             (frame.filter(SUCCESS).height, frame.filter(RATED).height) for frame in (rows, then)
         )
-        if min(rated, was_rated) >= 10:
+        if rated >= 5 and was_rated >= 10 and rated - good >= 2:
             share, was_share = good / rated, was_good / was_rated
             pooled = (good + was_good) / (rated + was_rated)
             spread = (pooled * (1 - pooled) * (1 / rated + 1 / was_rated)) ** 0.5

@@ -198,7 +198,8 @@ def test_what_got_worse_rests_on_enough_runs_of_both_sides(con: duckdb.DuckDBPyC
         ("less than 10 s", [10] * 10, [19] * 10),
         ("less than 1.3 times", [100] * 10, [129] * 10),
         ("nine before", [40] * 9, [80] * 10),
-        ("nine now", [40] * 10, [80] * 9),
+        ("four now", [40] * 10, [80] * 4),
+        ("a nightly one", [40] * 20, [80] * 5),
     ):
         several(con, pipeline, "06-08", before)
         several(con, pipeline, "07-06", now)
@@ -207,12 +208,20 @@ def test_what_got_worse_rests_on_enough_runs_of_both_sides(con: duckdb.DuckDBPyC
     several(con, "fails", "07-07", [1] * 8, failures=2)
     several(con, "fails a little", "06-30", [1] * 20)
     several(con, "fails a little", "07-07", [1] * 9, failures=1)
+    several(con, "fails once", "06-10", [1] * 20)
+    several(con, "fails once", "07-07", [1] * 4, failures=1)
+    several(con, "fails twice", "06-10", [1] * 20)
+    several(con, "fails twice", "07-07", [1] * 3, failures=2)
+    several(con, "fails at all four", "06-10", [1] * 20)
+    several(con, "fails at all four", "07-07", [], failures=4)
     several(con, "never failed", "06-30", [1] * 10)
     several(con, "never failed", "07-07", [1] * 10)
     columns = "pipeline, what, now, before, ratio, n_now, n_before"
     assert ask(con, "worse", columns, f"regressions({WEEK})") == [
         ("1.3 times", "duration", 52_000, 40_000, 1.3, 10, 10),
+        ("a nightly one", "duration", 80_000, 40_000, 2, 5, 20),
         ("fails", "success rate", 0.8, 1, 0.8, 10, 20),
+        ("fails twice", "success rate", 0.6, 1, 0.6, 5, 20),
     ]
     longer = ask(con, "worse", columns, f"regressions({WEEK}, baseline := INTERVAL 29 DAY)")
     assert ("a day too old", "duration", 80_000, 40_000, 2, 10, 10) in longer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain, zip_longest
 from typing import Any
 
 from runlake.formats import some
@@ -36,23 +35,24 @@ class _Found:
 def look_at(known: Known, period: Period, sources: Sequence[Seen], listed: Sequence[Section]) -> list[Item]:
     """`listed` are the report's sections."""
     sorts = [
-        list(each)
-        for each in (
-            _unseen(period, sources),
-            _newly_failing(known, period),
-            _less_reliable(listed, period),
-            _still_failing(known, period),
-            _waiting(known, period),
-            _slower(listed, period),
-            _missing(sources),
-        )
+        _unseen(period, sources),
+        _newly_failing(known, period),
+        _less_reliable(listed, period),
+        _still_failing(known, period),
+        _waiting(known, period),
+        _slower(listed, period),
+        _missing(sources),
     ]
     told: set[tuple[str, str | None]] = set()
-    items = []
-    for found in chain.from_iterable(zip_longest(*sorts)):
-        if found is not None and not found.subjects <= told:
-            told |= found.subjects
-            items.append(found.item)
+    items: list[Item] = []
+    while sorts and len(items) < MOST:
+        for sort in list(sorts):
+            found = next((each for each in sort if not each.subjects <= told), None)
+            if found is None:
+                sorts.remove(sort)
+            else:
+                told |= found.subjects
+                items.append(found.item)
     return items[:MOST]
 
 

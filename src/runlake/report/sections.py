@@ -144,7 +144,7 @@ def _worse(period: Period) -> Iterator[Planned]:
         lambda found: (
             f"{some(found.count, 'pipeline')} failed more often than in the four weeks before, and not by chance alone."
         ),
-        "Of the pipelines with ten rated runs now and before, none failed more often by more than chance explains.",
+        "Of the pipelines with five rated runs now and ten before, none failed notably more often.",
     )
     yield Planned(
         "slower",
@@ -162,7 +162,7 @@ def _worse(period: Period) -> Iterator[Planned]:
             "last_url",
         ),
         lambda found: f"{some(found.count, 'pipeline')} took longer than in the four weeks before.",
-        "Of the pipelines with ten successful runs now and before, none took notably longer.",
+        "Of the pipelines with five successful runs now and ten before, none took notably longer.",
     )
 
 

@@ -30,14 +30,14 @@ _worse AS (
   SELECT source, vendor, pipeline_id, pipeline, 'duration' AS what, median_ms AS now, median_before AS before,
          timed AS n_now, timed_before AS n_before
   FROM _both
-  WHERE timed >= 10 AND timed_before >= 10 AND median_ms > third_before AND median_ms >= 1.3 * median_before
+  WHERE timed >= 5 AND timed_before >= 10 AND median_ms > third_before AND median_ms >= 1.3 * median_before
     AND median_ms >= median_before + 10000
   UNION ALL
   SELECT source, vendor, pipeline_id, pipeline, 'success rate', rate, rate_before, rated, rated_before
   FROM _both
-  WHERE rated >= 10 AND rated_before >= 10 AND rate < rate_before
+  WHERE rated >= 5 AND rated_before >= 10 AND rated - success >= 2 AND rate < rate_before
     AND rate_before - rate >= 2 * sqrt(pooled * (1 - pooled) * (1 / rated + 1 / rated_before)))
 SELECT source, vendor, pipeline_id, pipeline, what, now, before, now / nullif(before, 0) AS ratio, n_now, n_before,
        observed_through(source) AS observed_through, missing_runs(source, pipeline_id, since, until) AS missing_runs
 FROM _worse;
-COMMENT ON MACRO TABLE regressions IS 'What got worse, and on how many runs does that rest? One row for each pipeline and what got worse in the period against the baseline, the time just before it (28 days, of 24 hours). ''duration'': with at least 10 successful runs of known duration on each side, the median now is above the third quartile of before, at least 1.3 times the median of before, and at least 10 seconds more. ''success rate'': with at least 10 runs that succeeded or failed on each side, the rate now is below that of before by at least two standard errors of the difference.';
+COMMENT ON MACRO TABLE regressions IS 'What got worse, and on how many runs does that rest? One row for each pipeline and what got worse in the period against the baseline, the time just before it (28 days, of 24 hours). ''duration'': with at least 5 successful runs of known duration now and 10 before, the median now is above the third quartile of before, at least 1.3 times the median of before, and at least 10 seconds more. ''success rate'': with at least 5 runs that succeeded or failed now, 2 of them failed, and 10 before, the rate now is below that of before by at least two standard errors of the difference.';
