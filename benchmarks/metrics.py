@@ -289,7 +289,7 @@ def main() -> None:
     metrics = {}
     for name, (metric, plain) in QUESTIONS.items():
         metrics[name] = {"metric": asked(ledger, metric), "plain": asked(ledger, plain)}
-        print(f"{name} {metrics[name]}", file=sys.stderr)
+        print(name, file=sys.stderr)
     figures = {
         "runs": runs,
         "duckdb": duckdb.__version__,
