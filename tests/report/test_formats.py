@@ -136,6 +136,14 @@ def test_a_week_in_which_nothing_was_seen_reads_well(format_: Format) -> None:
         assert not re.search(r"\n{4}", said) and said.endswith("\n") and not said.endswith("\n\n")
 
 
+@pytest.mark.parametrize("format_", [Format.HTML, Format.MARKDOWN, Format.TEXT])
+def test_a_week_in_which_all_was_seen_and_well_says_that_nothing_stands_out(format_: Format) -> None:
+    well = replace(rich(), look_at=())
+    assert "Nothing stands out." in render(well, format_)
+    assert "Nothing stands out." in mail(well).html
+    assert "Nothing stands out." not in mail(empty()).html
+
+
 # --- HTML ------------------------------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,8 @@ def test_it_says_first_what_became_worse_and_what_to_look_at(report: Report) -> 
     assert report.title == "Runs of 2026-W46"
     assert (report.direction, report.verdict) == (
         Direction.SAME,
-        "75.7 % of 74 rated runs succeeded, 84.9 % of 73 the week before; so much may be chance. "
+        "Partly better, partly worse: 1 h 40 min lost to runs that came to nothing, 3 d the week before; "
+        "75.7 % of 74 rated runs succeeded, 84.9 % of 73 the week before. "
         "Left out: chat and docs, not seen whole.",
     )
     assert [(item.about, item.text.split(":")[0]) for item in report.look_at] == [

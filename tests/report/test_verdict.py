@@ -19,7 +19,7 @@ HOUR = 3_600_000
         (Totals(900, 100), Totals(960, 40), Direction.WORSE, "90.0 % of 1,000 rated runs succeeded, 96.0 % of 1,000"),
         (Totals(960, 40), Totals(900, 100), Direction.BETTER, "96.0 % of 1,000 rated runs succeeded, 90.0 %"),
         (Totals(0, 5), Totals(5, 0), Direction.WORSE, "0 % of 5 rated runs succeeded, 100 % of 5"),
-        # Else by what fails at the end, and then by the time lost.
+        # Else by what fails at the end, and by the time lost.
         (
             Totals(95, 5, failing=4),
             Totals(95, 5, failing=1),
@@ -42,8 +42,18 @@ HOUR = 3_600_000
         (Totals(95, 5, HOUR), Totals(95, 5, 3 * HOUR), Direction.BETTER, "1 h lost"),
         (Totals(95, 5, 9 * HOUR), Totals(95, 5, 8 * HOUR), Direction.SAME, "95.0 %"),
         # Neither says the opposite of the rate.
-        (Totals(90, 10, HOUR), Totals(95, 5, 9 * HOUR), Direction.SAME, "; so much may be chance."),
-        (Totals(90, 10, failing=0), Totals(95, 5, failing=9), Direction.SAME, "; so much may be chance."),
+        (Totals(90, 10, HOUR), Totals(95, 5, 9 * HOUR), Direction.SAME, "Partly better, partly worse: 1 h lost"),
+        (Totals(90, 10, failing=0), Totals(95, 5, failing=9), Direction.SAME, "Partly better, partly worse: 0 pipe"),
+        (Totals(90, 10), Totals(95, 5), Direction.SAME, "; so much may be chance."),
+        # Nor one of the two of the other.
+        (
+            Totals(95, 5, HOUR, failing=2),
+            Totals(95, 5, 9 * HOUR),
+            Direction.SAME,
+            "Partly better, partly worse: 2 pipelines fail at the end of it, 0 at the end of the week before; 1 h lost "
+            "to runs that came to nothing, 9 h the week before; 95.0 %",
+        ),
+        (Totals(95, 5, HOUR), Totals(95, 5, 9 * HOUR, failing=2), Direction.BETTER, "0 pipelines fail at the end of"),
         # Nobody can tell.
         (Totals(1, 0), Totals(0, 1), Direction.UNKNOWN, "too few to tell"),
         (Totals(2, 2), Totals(2, 3), Direction.UNKNOWN, "too few to tell"),

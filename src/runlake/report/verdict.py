@@ -16,7 +16,7 @@ SIGNIFICANT = 2.0
 """Standard errors by which success rates have to differ: once in twenty weeks chance alone does that."""
 
 LEANING = 1.0
-"""From so many on they lean to one side, and nothing else says the opposite."""
+"""From so many on they lean to one side."""
 
 FEW = 5
 """Below so many rated runs on either side only a difference that is SIGNIFICANT all the same says anything."""
@@ -31,9 +31,9 @@ LEAST_LOST_MS = 3_600_000
 RULE = (
     "Better or worse is said of the sources that could be seen whole: by the success rate where it "
     f"differs by {SIGNIFICANT:g} standard errors or more; else by the pipelines whose last rated run failed, where "
-    f"they differ by {LEAST_PIPELINES} and by {NOTABLE * 100:g} % or more; else by the time lost, where it differs by "
-    f"an hour and by {NOTABLE * 100:g} % or more; but by neither where the success rate differs by {LEANING:g} "
-    "standard error or more the other way. Else it is about the same."
+    f"they differ by {LEAST_PIPELINES} and by {NOTABLE * 100:g} % or more, and by the time lost, where it differs by "
+    f"an hour and by {NOTABLE * 100:g} % or more: where these, and the success rate if it differs by {LEANING:g} "
+    "standard error or more, all point the same way. Else it is about the same."
 )
 
 
@@ -91,21 +91,23 @@ def judged(
         return _toward(z > 0), f"{rates}.{without}"
     if min(now.rated, before.rated) < FEW:
         return Direction.UNKNOWN, f"{rates}: too few to tell.{without}"
-    # A few long runs can be lost in a week in which all went better, or the other way round.
-    better, worse = z > -LEANING, z < LEANING
-    if _differs(now.failing, before.failing, LEAST_PIPELINES) and (better if now.failing < before.failing else worse):
+    # A few long runs can be lost in a week in which all went better, or the other way round: none decides alone.
+    found: list[tuple[bool, str]] = []
+    if _differs(now.failing, before.failing, LEAST_PIPELINES):
         ends = "fails" if now.failing == 1 else "fail"
         said = f"{some(now.failing, 'pipeline')} {ends} at the end of it, {before.failing:,} at the end of {earlier}"
-        return _toward(now.failing < before.failing), f"{said}; {rates}.{without}"
-    if _differs(now.wasted_ms, before.wasted_ms, LEAST_LOST_MS) and (
-        better if now.wasted_ms < before.wasted_ms else worse
-    ):
+        found.append((now.failing < before.failing, said))
+    if _differs(now.wasted_ms, before.wasted_ms, LEAST_LOST_MS):
         lost = [wording.shown(each.wasted_ms, Kind.DURATION_MS) for each in (now, before)]
-        return _toward(now.wasted_ms < before.wasted_ms), (
-            f"{lost[0]} lost to runs that came to nothing, {lost[1]} {earlier}; {rates}.{without}"
-        )
-    chance = "; so much may be chance" if abs(z) >= LEANING else ""
-    return Direction.SAME, f"{rates}{chance}.{without}"
+        said = f"{lost[0]} lost to runs that came to nothing, {lost[1]} {earlier}"
+        found.append((now.wasted_ms < before.wasted_ms, said))
+    ways = {better for better, _ in found} | ({z > 0} if abs(z) >= LEANING else set())
+    told = "; ".join([*(said for _, said in found), rates])
+    if len(ways) > 1:
+        return Direction.SAME, f"Partly better, partly worse: {told}.{without}"
+    if found:
+        return _toward(ways.pop()), f"{told}.{without}"
+    return Direction.SAME, f"{told}{'; so much may be chance' if ways else ''}.{without}"
 
 
 def standard_errors(now: Totals, before: Totals) -> float:
