@@ -42,7 +42,8 @@ def pipelines(config: Config, asked: Asked, format_: Format, *, failing: bool) -
         elif found:
             write(lay_out(_heads(), [_line(row) for row in found], width()))
         else:
-            sys.stdout.write("no pipeline fails\n" if failing else "no pipeline has run\n")
+            since = f"{show.local(values['since'], seconds=False)} {show.zone()}"
+            sys.stdout.write("no pipeline fails\n" if failing else f"no pipeline has run since {since}\n")
         tell_missing(found)
         as_of(fresh)
 
