@@ -107,7 +107,7 @@ def test_each_way_to_be_down_is_told_once_and_so_is_its_end(account: Account, be
         failed = 'runlake_attempts_total{kind="sync",outcome="failed",source="%s"}'
         until(lambda: all(daemon.metric(failed % name).get("", 0) >= 2 for name in DOWN), "second failures")
         assert daemon.metric('runlake_attempts_total{kind="sync",outcome="ok",source="clerk"}')[""] >= 3
-        # Nothing piles up: 190 MiB, or up to 300 more where it is looked at in the midst of an answer that is too large.
+        # Nothing piles up: 190 MiB, or up to 300 more if looked at in the midst of an answer that is too large.
         assert daemon.metric("process_resident_memory_bytes")[""] < 640 * MiB
         assert daemon.control("GET", "/status").json()["sources"]["drip"]["under_way"] == ["sync"]
 
