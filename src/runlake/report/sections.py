@@ -300,14 +300,14 @@ def _beside(period: Period) -> Iterator[Planned]:
             (
                 shown("metric"),
                 *PIPELINE,
-                # Added up in whichever order: the last digits are not the same each time.
+                # Binary fractions: 0.1 and 0.2 come to 0.30000000000000004.
                 shown("total", "round(total, 6)", Kind.NUMBER),
                 count("runs"),
                 shown("per run", "round(per_run, 6)", Kind.NUMBER),
             ),
             f"FROM run_metrics({span(period)}, among := 'known')\n"
-            "QUALIFY row_number() OVER (PARTITION BY metric ORDER BY round(total, 6) DESC, source, pipeline_id) <= 3",
-            "metric, round(total, 6) DESC, source, pipeline_id",
+            "QUALIFY row_number() OVER (PARTITION BY metric ORDER BY total DESC, source, pipeline_id) <= 3",
+            "metric, total DESC, source, pipeline_id",
             most=30,
         ),
         lambda found: "What vendors count, such as tokens: of each, the three pipelines with the most.",
