@@ -19,7 +19,7 @@ from runlake.report.sections import sections
 from runlake.report.sight import is_new, of_sources, seen, warnings
 from runlake.report.verdict import RULE, judged, totals
 from runlake.store.database import METRICS
-from runlake.store.query import Reader
+from runlake.store.query import Freshness, Reader
 
 
 def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictures: bool = True) -> Report:
@@ -28,7 +28,8 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
     Leaves the temporary tables `known` and `known_steps` on the reader. Without `pictures`, which take a second or two,
     it has no charts. Raises ConfigError where the scope names a source or an owner that there is not.
     """
-    _require_sources(reader, scope)
+    fresh = reader.freshness()
+    _require_sources(fresh, scope)
     known = Known(reader, period, scope.condition(config.owner))
     sources = seen(known, period, of_sources(scope))
     earliest = known.value("SELECT min(created_at) FROM known")
@@ -58,7 +59,7 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
         look_at=look_at(known, period, sources, listed),
         figures=at_the_top,
         warnings=list(
-            warnings(period, sources, unknown=unknown, earliest=earliest, is_kept=_is_kept(reader, config, period))
+            warnings(period, sources, unknown=unknown, earliest=earliest, is_kept=_is_kept(fresh, config, period))
         ),
         sections=listed,
         charts=charts,
@@ -72,14 +73,14 @@ def build(reader: Reader, config: Config, period: Period, scope: Scope, *, pictu
     )
 
 
-def _is_kept(reader: Reader, config: Config, period: Period) -> bool:
+def _is_kept(fresh: Freshness, config: Config, period: Period) -> bool:
     """Whether all that was known then still is."""
     keep = config.daemon.keep_snapshots
-    return keep is None or period.known_at >= reader.freshness().as_of - keep
+    return keep is None or period.known_at >= fresh.as_of - keep
 
 
-def _require_sources(reader: Reader, scope: Scope) -> None:
-    known = sorted(reader.freshness().observed_through)
+def _require_sources(fresh: Freshness, scope: Scope) -> None:
+    known = sorted(fresh.observed_through)
     if scope.sources and known and not any(map(scope.has_source, known)):
         raise ConfigError(f"no source '{', '.join(scope.sources)}' in the ledger; {there_is(scope.sources[0], known)}")
 

@@ -272,8 +272,7 @@ class Store:
     ) -> Pruned:
         """Deletes payloads older than that; snapshots that another had followed by then, and failed steps that were
         replaced by then; and, of the books, syncs that changed nothing, comparisons that were made again and found the
-        same, and alerts that never fired. None keeps all. Syncs go on in
-        between."""
+        same, and alerts that never fired. None keeps all. Syncs go on in between."""
         pruned = Pruned()
         for kind, before in (
             ("payloads", payloads_before),
