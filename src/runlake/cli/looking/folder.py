@@ -7,7 +7,6 @@ without them. Each file appears whole or not at all, in the place of the one tha
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from pyarrow import compute, parquet
 
 from runlake.errors import ConfigError
 from runlake.formats import json_text
+from runlake.store.files import put
 from runlake.store.query import telling
 
 MARK = "_runlake_export.json"
@@ -68,7 +68,7 @@ class Folder:
                         writers[path].write_table(part)
                 for path, writer in writers.items():
                     writer.close()
-                    os.replace(_beside(path), path)  # noqa: PTH105 (the call that is atomic by contract)
+                    put(_beside(path), path)
                     self._written.add(path)
             finally:
                 for path, writer in writers.items():
@@ -110,7 +110,7 @@ class Folder:
         text = json_text({"what": self._what, **self._facts, "complete": complete}, indent=2)
         fresh = _beside(self._path / MARK)
         fresh.write_text(f"{text}\n", encoding="utf-8")
-        os.replace(fresh, self._path / MARK)  # noqa: PTH105
+        put(fresh, self._path / MARK)
 
     def _remove_older(self) -> None:
         """Files of our name that this export did not write; whoever put a link there may keep what it leads to."""
